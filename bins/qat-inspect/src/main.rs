@@ -1,0 +1,3 @@
+//! qat-inspect.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! qat-plugin.
+
+fn main() {}

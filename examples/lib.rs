@@ -1,0 +1,1 @@
+//! Examples; see `simulated_node/main.rs`.
