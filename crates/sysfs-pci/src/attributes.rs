@@ -1,0 +1,179 @@
+//! Single attributes of a function that can be read without waiting for anybody.
+//!
+//! The kernel answers each of these reads from memory and without the device's lock, so they work
+//! in the middle of an unbind that never ends. The others are in [`crate::blocking`].
+
+use std::path::Path;
+
+use crate::address::PciAddress;
+use crate::cpus::CpuList;
+use crate::driver::DriverName;
+use crate::error::AttrError;
+use crate::fs::{link_value, read_number, read_text};
+use crate::identity::Identity;
+use crate::numbers::{IommuGroupId, NumaNode};
+use crate::root::SysfsRoot;
+
+/// Reads vendor, device, subsystem and class of a function from `modalias`.
+///
+/// Costs three calls.
+///
+/// # Errors
+///
+/// Any [`AttrError`]; [`AttrError::is_gone`] means that there is no such function.
+pub fn identity(root: &SysfsRoot, address: PciAddress) -> Result<Identity, AttrError> {
+    identity_at(&root.pci_device(address))
+}
+
+/// Reads which driver is bound to a function: the name that its `driver` link points to.
+///
+/// Costs one call. `Ok(None)` if there is no such link: no driver, or no such function.
+///
+/// # Errors
+///
+/// [`AttrError::Read`], or [`AttrError::Invalid`] if the link names no driver.
+pub fn driver(root: &SysfsRoot, address: PciAddress) -> Result<Option<DriverName>, AttrError> {
+    driver_at(&root.pci_device(address))
+}
+
+/// Reads the IOMMU group of a function: the number that its `iommu_group` link points to.
+///
+/// Costs one call. `Ok(None)` if there is no such link: no IOMMU, or no such function.
+///
+/// # Errors
+///
+/// [`AttrError::Read`], or [`AttrError::Invalid`] if the link names no group.
+pub fn iommu_group(
+    root: &SysfsRoot,
+    address: PciAddress,
+) -> Result<Option<IommuGroupId>, AttrError> {
+    iommu_group_at(&root.pci_device(address))
+}
+
+/// Reads which physical function a virtual function belongs to, from its `physfn` link.
+///
+/// Costs one call. `Ok(None)` if there is no such link: not a virtual function of this machine.
+///
+/// # Errors
+///
+/// [`AttrError::Read`], or [`AttrError::Invalid`] if the link names no address.
+pub fn physfn(root: &SysfsRoot, address: PciAddress) -> Result<Option<PciAddress>, AttrError> {
+    physfn_at(&root.pci_device(address))
+}
+
+/// Reads the NUMA node of a function.
+///
+/// Costs three calls. `Ok(None)` where sysfs has -1 (the firmware does not say) and where the file
+/// is missing (a kernel without NUMA, or no such function).
+///
+/// # Errors
+///
+/// [`AttrError::Read`], [`AttrError::NotText`] or [`AttrError::Invalid`].
+pub fn numa_node(root: &SysfsRoot, address: PciAddress) -> Result<Option<NumaNode>, AttrError> {
+    numa_node_at(&root.pci_device(address))
+}
+
+/// Reads which CPUs are near a function (`local_cpulist`); all of them if its node is not known.
+///
+/// Costs three calls.
+///
+/// # Errors
+///
+/// Any [`AttrError`].
+pub fn local_cpus(root: &SysfsRoot, address: PciAddress) -> Result<CpuList, AttrError> {
+    let path = root.pci_device(address).join("local_cpulist");
+    let text = read_text(&path)?;
+    text.parse()
+        .map_err(|error| AttrError::unparsed(&path, error))
+}
+
+/// Reads how often a function is enabled (`enable`).
+///
+/// With a driver of the kernel this is 1 or more. With vfio-pci it is 0 while nobody has the
+/// function open and 1 while somebody has, which makes it the test for "in use".
+///
+/// Costs three calls.
+///
+/// # Errors
+///
+/// Any [`AttrError`].
+pub fn enable_count(root: &SysfsRoot, address: PciAddress) -> Result<u32, AttrError> {
+    read_number(&root.pci_device(address).join("enable"))
+}
+
+/// Reads how many virtual functions a physical function can have (`sriov_totalvfs`).
+///
+/// Costs three calls. `Ok(None)` if the file is missing: no SR-IOV, or it is switched off.
+///
+/// # Errors
+///
+/// [`AttrError::Read`], [`AttrError::NotText`] or [`AttrError::Invalid`].
+pub fn total_vfs(root: &SysfsRoot, address: PciAddress) -> Result<Option<u16>, AttrError> {
+    optional(read_number(
+        &root.pci_device(address).join("sriov_totalvfs"),
+    ))
+}
+
+/// Reads how far the first virtual function is from its physical function (`sriov_offset`), in
+/// routing ids.
+///
+/// For display: to find a virtual function follow its `virtfnN` link, never compute.
+/// Costs three calls. `Ok(None)` if the file is missing.
+///
+/// # Errors
+///
+/// [`AttrError::Read`], [`AttrError::NotText`] or [`AttrError::Invalid`].
+pub fn vf_offset(root: &SysfsRoot, address: PciAddress) -> Result<Option<u16>, AttrError> {
+    optional(read_number(&root.pci_device(address).join("sriov_offset")))
+}
+
+/// Reads how far each virtual function is from the one before (`sriov_stride`), in routing ids.
+///
+/// For display, as [`vf_offset`]. Costs three calls. `Ok(None)` if the file is missing.
+///
+/// # Errors
+///
+/// [`AttrError::Read`], [`AttrError::NotText`] or [`AttrError::Invalid`].
+pub fn vf_stride(root: &SysfsRoot, address: PciAddress) -> Result<Option<u16>, AttrError> {
+    optional(read_number(&root.pci_device(address).join("sriov_stride")))
+}
+
+pub(crate) fn identity_at(entry: &Path) -> Result<Identity, AttrError> {
+    let path = entry.join("modalias");
+    let text = read_text(&path)?;
+    text.parse()
+        .map_err(|error| AttrError::unparsed(&path, error))
+}
+
+pub(crate) fn driver_at(entry: &Path) -> Result<Option<DriverName>, AttrError> {
+    link_value(&entry.join("driver"), "a link to a driver")
+}
+
+pub(crate) fn iommu_group_at(entry: &Path) -> Result<Option<IommuGroupId>, AttrError> {
+    link_value(&entry.join("iommu_group"), "a link to an IOMMU group")
+}
+
+pub(crate) fn physfn_at(entry: &Path) -> Result<Option<PciAddress>, AttrError> {
+    link_value(&entry.join("physfn"), "a link to a PCI function")
+}
+
+pub(crate) fn numa_node_at(entry: &Path) -> Result<Option<NumaNode>, AttrError> {
+    let path = entry.join("numa_node");
+    match read_text(&path) {
+        Ok(text) if text == "-1" => Ok(None),
+        Ok(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|error| AttrError::unparsed(&path, error)),
+        Err(error) => optional(Err(error)),
+    }
+}
+
+/// Makes "not there" an answer.
+fn optional<T>(result: Result<T, AttrError>) -> Result<Option<T>, AttrError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

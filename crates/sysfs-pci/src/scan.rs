@@ -1,0 +1,225 @@
+//! Looking at all PCI functions, cheaply.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::address::PciAddress;
+use crate::error::{AttrError, ScanError};
+use crate::fs::list;
+use crate::ids::PciId;
+use crate::numbers::IommuGroupId;
+use crate::root::SysfsRoot;
+use crate::snapshot::{Role, ScanFailure, Snapshot};
+use crate::visit::{Known, Visit};
+
+/// How closely the caller wants to look at a function, decided by its ids.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// What it is and which IOMMU group it is in: not ours, but perhaps a neighbour of ours.
+    Identity,
+    /// As something to hand out: driver, group, physical function.
+    Function,
+    /// As the owner of virtual functions: driver, group, NUMA node, links to them.
+    Physical,
+}
+
+/// Scans again and again, and reads what cannot change only once.
+///
+/// A living function keeps its ids, its class and its NUMA node, so a later scan does not read
+/// them again, nor the group of a function that is only [`Depth::Identity`]. What can change is
+/// read each time: drivers, the groups of functions, the links between physical and virtual
+/// functions. A function that was unplugged and is back, at the same address, has a new entry in
+/// `bus/pci/devices` with a new inode number, which the listing shows for free.
+///
+/// # Cost
+///
+/// File system calls, as [`crate::fs::calls`] counts them:
+///
+/// | | first scan | later scans |
+/// |---|---|---|
+/// | the listing | 4, and 1 for each further 64 KiB | the same |
+/// | a [`Depth::Physical`] function | 12 | 6 |
+/// | a virtual function, with the link of its physical function | 7 | 4 |
+/// | another [`Depth::Function`] function | 9 | 4 |
+/// | a [`Depth::Identity`] function | 4 | 0 |
+/// | ... that is in the group of a function | 5 | 1 |
+///
+/// A second scan looks once more (1) for the group of a [`Depth::Identity`] function that had
+/// none. None of these calls can block behind a stuck unbind.
+#[derive(Debug)]
+pub struct Scanner {
+    root: SysfsRoot,
+    known: BTreeMap<PciAddress, Known>,
+}
+
+/// Looks at all PCI functions once. A daemon keeps a [`Scanner`] instead.
+///
+/// `depth` says for each pair of ids how much the caller wants to know.
+///
+/// # Errors
+///
+/// [`ScanError::NoPciBus`] if there is no list of PCI functions below `root`. Nothing about a
+/// single function is an error of the scan: see [`Snapshot::failures`] and [`Snapshot::vanished`].
+///
+/// # Examples
+///
+/// ```
+/// # use std::{fs, os::unix::fs::symlink};
+/// use sysfs_pci::{Depth, PciId, Role, SysfsRoot, scan};
+///
+/// # let tree = tempfile::tempdir()?;
+/// # let device = tree.path().join("devices/pci0000:00/0000:00:02.0");
+/// # fs::create_dir_all(&device)?;
+/// # fs::create_dir_all(tree.path().join("bus/pci/devices"))?;
+/// # symlink("../../../devices/pci0000:00/0000:00:02.0", tree.path().join("bus/pci/devices/0000:00:02.0"))?;
+/// # symlink("../../../bus/pci/drivers/vfio-pci", device.join("driver"))?;
+/// # fs::write(device.join("modalias"), "pci:v00008086d00001520sv00008086sd00000000bc02sc00i00\n")?;
+/// # fs::write(device.join("numa_node"), "1\n")?;
+/// # let root = SysfsRoot::new(tree.path());
+/// // `root` is a machine with one network function, given to it by a hypervisor.
+/// let nic = PciId::new(0x8086, 0x1520);
+/// let wanted = |id| if id == nic { Depth::Function } else { Depth::Identity };
+/// let snapshot = scan(&root, &wanted)?;
+///
+/// let function = &snapshot.functions[&"0000:00:02.0".parse()?];
+/// assert_eq!(function.driver.as_ref().map(|name| name.as_str()), Some("vfio-pci"));
+/// assert!(matches!(function.role, Role::Standalone { numa_node: Some(_) }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn scan(root: &SysfsRoot, depth: &dyn Fn(PciId) -> Depth) -> Result<Snapshot, ScanError> {
+    Scanner::new(root.clone()).scan(depth)
+}
+
+// === impl Scanner ===
+
+impl Scanner {
+    /// A scanner that has seen nothing yet.
+    pub fn new(root: SysfsRoot) -> Self {
+        Self {
+            root,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Where it looks.
+    pub fn root(&self) -> &SysfsRoot {
+        &self.root
+    }
+
+    /// Looks at all PCI functions now.
+    ///
+    /// # Errors
+    ///
+    /// As [`scan`].
+    pub fn scan(&mut self, depth: &dyn Fn(PciId) -> Depth) -> Result<Snapshot, ScanError> {
+        let directory = self.root.pci_devices();
+        let mut entries = list(&directory).map_err(|error| ScanError::NoPciBus {
+            source: error.os_error(),
+            path: directory.clone(),
+        })?;
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+
+        let mut snapshot = Snapshot::default();
+        let mut visits = BTreeMap::new();
+        for entry in entries {
+            let path = directory.join(&entry.name);
+            match entry.name.parse() {
+                Ok(address) => {
+                    let visit = Visit::new(address, entry, path);
+                    self.visit(&visit, depth, &mut snapshot);
+                    visits.insert(address, visit);
+                }
+                Err(error) => snapshot.failures.push(ScanFailure {
+                    name: entry.name,
+                    address: None,
+                    error: AttrError::unparsed(&path, error),
+                }),
+            }
+        }
+        self.known.retain(|address, _| visits.contains_key(address));
+        number_vfs(&mut snapshot);
+        read_shared_drivers(&mut snapshot, &visits);
+        snapshot.failures.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(snapshot)
+    }
+
+    /// Puts one entry where it belongs in the snapshot.
+    fn visit(&mut self, visit: &Visit, depth: &dyn Fn(PciId) -> Depth, to: &mut Snapshot) {
+        let address = visit.address;
+        let mut known = match self.known.remove(&address) {
+            Some(known) if known.is_of(visit) => known,
+            _ => match visit.identify() {
+                Ok(known) => known,
+                Err(error) => return not_found(visit, error, to),
+            },
+        };
+        let found = match depth(known.id()) {
+            Depth::Identity => visit.neighbour(&mut known).map(|found| {
+                to.neighbours.insert(address, found);
+            }),
+            Depth::Function => visit.function(&mut known, &mut to.failures).map(|found| {
+                to.functions.insert(address, found);
+            }),
+            Depth::Physical => visit.physical(&mut known, &mut to.failures).map(|found| {
+                to.functions.insert(address, found);
+            }),
+        };
+        match found {
+            Err(error) if error.is_gone() => to.vanished.push(address),
+            found => {
+                self.known.insert(address, known);
+                if let Err(error) = found {
+                    to.failures.push(visit.failure(error));
+                }
+            }
+        }
+    }
+}
+
+/// An entry that could not even be identified.
+fn not_found(visit: &Visit, error: AttrError, to: &mut Snapshot) {
+    if error.is_gone() {
+        to.vanished.push(visit.address);
+    } else {
+        to.failures.push(visit.failure(error));
+    }
+}
+
+/// Gives each virtual function the number that its physical function has for it.
+fn number_vfs(snapshot: &mut Snapshot) {
+    let mut numbers = BTreeMap::new();
+    for function in snapshot.functions.values() {
+        if let Role::Physical(sriov) = &function.role {
+            let links = sriov.vfs.iter();
+            numbers.extend(links.map(|(index, vf)| ((function.address, *vf), *index)));
+        }
+    }
+    for function in snapshot.functions.values_mut() {
+        if let Role::Virtual { pf, index } = &mut function.role {
+            *index = numbers.get(&(*pf, function.address)).copied();
+        }
+    }
+}
+
+/// Reads the drivers of neighbours that share a group with a function: they decide whether the
+/// group can be handed out.
+fn read_shared_drivers(snapshot: &mut Snapshot, visits: &BTreeMap<PciAddress, Visit>) {
+    let functions = snapshot.functions.values();
+    let groups: BTreeSet<IommuGroupId> = functions.filter_map(|f| f.iommu_group).collect();
+    let failures = &mut snapshot.failures;
+    snapshot.neighbours.retain(|address, neighbour| {
+        let shares = neighbour.iommu_group.is_some_and(|g| groups.contains(&g));
+        let Some(visit) = visits.get(address).filter(|_| shares) else {
+            return true;
+        };
+        match visit.driver() {
+            Ok(driver) => {
+                neighbour.driver = driver;
+                true
+            }
+            Err(error) => {
+                failures.push(visit.failure(error));
+                false
+            }
+        }
+    });
+}
