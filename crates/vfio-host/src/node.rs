@@ -1,0 +1,225 @@
+//! The device nodes of VFIO: which are really there.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sysfs_pci::{AttrError, IommuGroupId, PciAddress, SysfsRoot, fs};
+
+use crate::{DevRoot, DeviceNumbers, NodeError};
+
+/// Where device nodes are on the host and in a container, whatever the [`DevRoot`] is.
+const DEV: &str = "/dev";
+
+/// What a device node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum NodeKind {
+    /// `/dev/vfio/vfio`: makes containers (address spaces). Every user of groups needs it.
+    Control,
+    /// `/dev/vfio/<group>`: a group behind an IOMMU.
+    Group,
+    /// `/dev/vfio/noiommu-<group>`: a function that no IOMMU confines.
+    NoIommuGroup,
+    /// `/dev/vfio/devices/vfio<X>`: one device, to be used with `/dev/iommu`.
+    Cdev,
+}
+
+/// A device node that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VfioNode {
+    /// What it is for.
+    pub kind: NodeKind,
+    /// The path on the host, always below `/dev`.
+    pub host_path: PathBuf,
+    /// The path where users in a container look for it. The same as on the host, except for
+    /// no-IOMMU: the host's `/dev/vfio/noiommu-7` is `/dev/vfio/7` in the container.
+    pub container_path: PathBuf,
+}
+
+impl VfioNode {
+    fn new(kind: NodeKind, relative: &str) -> Self {
+        let host_path = Path::new(DEV).join(relative);
+        Self {
+            kind,
+            container_path: host_path.clone(),
+            host_path,
+        }
+    }
+}
+
+/// Looks at the control node, `/dev/vfio/vfio`. 1 call.
+///
+/// # Errors
+///
+/// [`NodeError`] when it is missing (the module `vfio` is not loaded), is not a character device
+/// or cannot be looked at.
+pub fn control_node(dev: &DevRoot) -> Result<VfioNode, NodeError> {
+    let relative = "vfio/vfio";
+    numbers(&dev.join(relative))?;
+    Ok(VfioNode::new(NodeKind::Control, relative))
+}
+
+/// Looks at the node of a group, `/dev/vfio/<group>`, or where that is missing
+/// `/dev/vfio/noiommu-<group>`. 1 call; 2 when the first is missing.
+///
+/// Other entries of `/dev/vfio` do not matter: the directory is not listed.
+///
+/// # Errors
+///
+/// [`NodeError::Missing`] names the first of the two. The other variants as they say.
+pub fn group_node(dev: &DevRoot, group: IommuGroupId) -> Result<VfioNode, NodeError> {
+    find_group_node(dev, group).map(|(node, _)| node)
+}
+
+pub(crate) fn find_group_node(
+    dev: &DevRoot,
+    group: IommuGroupId,
+) -> Result<(VfioNode, DeviceNumbers), NodeError> {
+    let usual = format!("vfio/{group}");
+    let missing = match numbers(&dev.join(&usual)) {
+        Ok(numbers) => return Ok((VfioNode::new(NodeKind::Group, &usual), numbers)),
+        Err(missing @ NodeError::Missing { .. }) => missing,
+        Err(error) => return Err(error),
+    };
+    let unconfined = format!("vfio/noiommu-{group}");
+    match numbers(&dev.join(&unconfined)) {
+        Ok(numbers) => {
+            let node = VfioNode {
+                container_path: Path::new(DEV).join(usual),
+                ..VfioNode::new(NodeKind::NoIommuGroup, &unconfined)
+            };
+            Ok((node, numbers))
+        }
+        Err(NodeError::Missing { .. }) => Err(missing),
+        Err(error) => Err(error),
+    }
+}
+
+/// Compares a group's node with what sysfs says of it in `class/vfio/<name>/dev`. Where that file is
+/// missing there is nothing to compare. 3 calls, 1 when the file is missing.
+pub(crate) fn verify_group_node(
+    sysfs: &SysfsRoot,
+    dev: &DevRoot,
+    node: &VfioNode,
+    found: DeviceNumbers,
+) -> Result<(), NodeError> {
+    let Some(name) = node.host_path.file_name() else {
+        return Ok(());
+    };
+    match read_numbers(&sysfs.join("class/vfio").join(name).join("dev"))? {
+        Some(expected) if expected != found => Err(NodeError::WrongDevice {
+            path: dev.join("vfio").join(name),
+            found,
+            expected,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Looks for the node of a single device, `/dev/vfio/devices/vfio<X>`.
+///
+/// `None` when sysfs has no `vfio-dev/vfio<X>` with a `dev` file for the function, or when there is no
+/// such node: the function is not bound to a VFIO driver, or the kernel makes no such nodes.
+/// One listing, 3 calls for the numbers in sysfs and 1 for the node.
+///
+/// # Errors
+///
+/// [`NodeError`] when something is there and it is not the right device, or cannot be looked at.
+pub fn cdev_node(
+    sysfs: &SysfsRoot,
+    dev: &DevRoot,
+    address: PciAddress,
+) -> Result<Option<VfioNode>, NodeError> {
+    let directory = sysfs.pci_device(address).join("vfio-dev");
+    let entries = match fs::list(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.is_gone() => return Ok(None),
+        Err(error) => return Err(NodeError::unreadable(&directory, reason(&error))),
+    };
+    let Some(entry) = entries.into_iter().find(|entry| is_cdev_name(&entry.name)) else {
+        return Ok(None);
+    };
+    let Some(expected) = read_numbers(&directory.join(&entry.name).join("dev"))? else {
+        return Ok(None);
+    };
+    let relative = format!("vfio/devices/{}", entry.name);
+    let path = dev.join(&relative);
+    match numbers(&path) {
+        Ok(found) if found == expected => Ok(Some(VfioNode::new(NodeKind::Cdev, &relative))),
+        Ok(found) => Err(NodeError::WrongDevice {
+            path,
+            found,
+            expected,
+        }),
+        Err(NodeError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_cdev_name(name: &str) -> bool {
+    name.strip_prefix("vfio").is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// The numbers of a character device. 1 call.
+fn numbers(path: &Path) -> Result<DeviceNumbers, NodeError> {
+    match fs::stat(path) {
+        Ok(stat) if stat.is_char_device => {
+            let (major, minor) = stat.device_numbers;
+            Ok(DeviceNumbers { major, minor })
+        }
+        Ok(_) => Err(NodeError::NotCharDevice {
+            path: path.to_owned(),
+        }),
+        Err(error) if is_missing(error.kind()) => Err(NodeError::Missing {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(NodeError::unreadable(path, error.to_string())),
+    }
+}
+
+/// A parent that is no directory means that there is no node, too.
+fn is_missing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// The numbers in a `dev` file of sysfs. `None`: there is no such file.
+fn read_numbers(path: &Path) -> Result<Option<DeviceNumbers>, NodeError> {
+    let text = match fs::read_text(path) {
+        Ok(text) => text,
+        Err(error) if error.is_gone() => return Ok(None),
+        Err(error) => return Err(NodeError::unreadable(path, reason(&error))),
+    };
+    DeviceNumbers::parse(&text).map(Some).ok_or_else(|| {
+        let error = AttrError::invalid(path, &text, "of the form `major:minor`");
+        NodeError::unreadable(path, reason(&error))
+    })
+}
+
+/// What went wrong, without the path, which the node's error has already.
+fn reason(error: &AttrError) -> String {
+    match error {
+        AttrError::Read { source, .. } => source.to_string(),
+        AttrError::Invalid {
+            value, expected, ..
+        } => format!("it holds `{value}`, which is not {expected}"),
+        AttrError::NotText { .. } => "it does not hold text".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cdev_names_have_a_number() {
+        assert!(is_cdev_name("vfio0") && is_cdev_name("vfio317"));
+        for name in ["vfio", "vfio-1", "vfio1x", "power", ""] {
+            assert!(!is_cdev_name(name), "{name}");
+        }
+    }
+}

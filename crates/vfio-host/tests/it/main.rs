@@ -1,0 +1,14 @@
+//! Integration tests of the `vfio-host` crate, one binary.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+/// Single facts: IOMMU, no-IOMMU groups, the deny-list.
+mod facts;
+/// Groups from scans and from live reads, and their viability.
+mod group;
+/// Device nodes.
+mod node;
+/// The check before a function is handed out.
+mod recheck;
+/// Trees that look like sysfs and `/dev`.
+mod tree;
