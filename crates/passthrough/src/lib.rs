@@ -1,1 +1,82 @@
-//! passthrough.
+//! Hands PCI functions on a VFIO driver to a container, or to a virtual machine in it.
+//!
+//! # What a workload needs
+//!
+//! A program that drives a PCI function from user space needs three things of VFIO
+//! (Documentation/driver-api/vfio.rst): the control node `/dev/vfio/vfio`, which every user of
+//! the group interface shares; the node `/dev/vfio/<group>` of the function's IOMMU group, which
+//! one user at a time may open; and the function's address, since the kernel gives out a device of
+//! a group by its name. Nodes are files, so the kubelet can pass them on. The address is not, so
+//! it travels in the environment, and each consumer looks for it under a name of its own.
+//!
+//! [`edits`] writes the whole answer for the functions of one resource. It is a pure function:
+//! what is granted, and whether it is still usable, the caller has asked the host before.
+//!
+//! # Who reads what
+//!
+//! With the resource `example.com/fast` and two functions:
+//!
+//! | variable | value | read by |
+//! |---|---|---|
+//! | `PCI_RESOURCE_EXAMPLE_COM_FAST` | `0000:6b:00.1,0000:6b:00.2` | KubeVirt |
+//! | `PCIDEVICE_EXAMPLE_COM_FAST` | the same | Kata's agent, DPDK images made for SR-IOV devices |
+//! | `PCIDEVICE_EXAMPLE_COM_FAST_INFO` | JSON, by address | programs that want the nodes as well |
+//! | `<PREFIX>0`, `<PREFIX>1`, … | an address each | images that expect numbered variables |
+//!
+//! In a name the resource is in capitals, with `/` and `.` as `_`. **A dash stays a dash**, because
+//! that is how the readers compute the name (`ResourceNameToEnvVar` in KubeVirt's
+//! pkg/util/util.go). A shell cannot read such a variable, so a resource with a dash gets
+//! `PCIDEVICE_…` once more with `_` for `-`: see [`sriov_shell_variable`].
+//!
+//! **KubeVirt** (`permittedHostDevices` with `externalResourceProvider: true`). virt-launcher takes
+//! one address per requested host device off `PCI_RESOURCE_…`, front to back, and gives it to
+//! libvirt with `managed='no'`: nobody rebinds the driver. More addresses than requested would
+//! shift the others, so the list holds what was allocated and nothing else. The same resource must
+//! never appear as `MDEV_PCI_RESOURCE_…` too: KubeVirt would count two devices for one request and
+//! refuse the machine. This crate never writes that name. virt-handler adjusts the owner of the
+//! nodes only where `/dev/vfio/vfio` is present, so the control node comes with every group node.
+//! KubeVirt takes addresses with a domain of four digits only.
+//!
+//! **Kata Containers**. The runtime takes every node below `/dev/vfio/`, except `/dev/vfio/vfio`,
+//! for one device to plug, and finds the address by itself. A function with two nodes would be
+//! plugged twice, which is why a [`GrantedFunction`] has one. In the guest the function has another
+//! address. Kata's agent corrects the environment, but only variables named `PCIDEVICE_*` whose
+//! value is nothing but full addresses, and, as plain text, their `_INFO` twin. All other
+//! variables keep the host's address: inside Kata, read `PCIDEVICE_…`.
+//!
+//! **DPDK and other user space drivers** in an ordinary container open the nodes and take the
+//! address from any of the variables, for example `dpdk-test -a "$PCIDEVICE_EXAMPLE_COM_FAST"`
+//! for one function. They compute the path of the group node from the group's number, so it has the
+//! same name in the container as on the host. The exception is the kernel's no-IOMMU mode: there
+//! the host's node is `/dev/vfio/noiommu-7`, and the container gets it as `/dev/vfio/7`, which is
+//! what the SR-IOV network device plugin does as well.
+//!
+//! # Nodes
+//!
+//! The control node is first, then the functions' nodes in address order, each container path
+//! once. Permissions are `rw`. The `m` that many plugins add would let the container make such a node
+//! by itself (`mknod`, Documentation/admin-guide/cgroup-v1/devices.rst). The runtime has made it
+//! already, and to open it `r` and `w` are enough.
+//!
+//! # One container, several resources
+//!
+//! The kubelet asks once per resource and merges the answers. Equal nodes are merged. Of two
+//! variables with one name, one survives, and nobody can say which. Two resources of one node should
+//! therefore not share a name, which [`clash`] finds out; numbered variables of one prefix do clash
+//! in a container that asks for two resources, and such a container should read the others.
+//!
+//! # What is not covered
+//!
+//! CDI specifications, `/dev/iommu`, and both a group and a character device for one function.
+#![forbid(unsafe_code)]
+
+mod edits;
+mod grant;
+mod info;
+mod names;
+
+pub use crate::edits::edits;
+pub use crate::grant::{Grant, GrantedFunction};
+pub use crate::names::{
+    clash, kubevirt_variable, sriov_info_variable, sriov_shell_variable, sriov_variable,
+};

@@ -1,1 +1,50 @@
-//! plugin-admin.
+//! What every plugin daemon needs so that people can see what it does.
+//!
+//! A daemon on a node has two readers. One looks at `kubectl logs` and wants sentences; the other
+//! is a log collector and wants fields. This crate sets up [`tracing`] for both, on standard
+//! error, with one call in `main`:
+//!
+//! ```no_run
+//! use plugin_admin::LogFormat;
+//!
+//! # fn main() -> Result<(), plugin_admin::TelemetryError> {
+//! plugin_admin::init(LogFormat::Text, 1)?;
+//! tracing::info!(devices = 16, "registered");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How much is logged
+//!
+//! Two things decide, in this order:
+//!
+//! 1. The environment variable [`FILTER_VARIABLE`] (`RUST_LOG`), if it is set and not empty. It
+//!    holds directives such as `info,device_plugin=trace`, as the documentation of
+//!    [`EnvFilter`](tracing_subscriber::EnvFilter) describes them, and replaces everything else. A
+//!    filter that cannot be read is an error, not a shrug: whoever typed it waits for its effect.
+//! 2. A number like the `-v` of Kubernetes components:
+//!
+//! | verbosity | level | who reads it |
+//! |---|---|---|
+//! | 0, 1 | info | the operator: what changed, what is wrong and what to do |
+//! | 2, 3 | debug | whoever wonders why something was decided |
+//! | 4 and more | trace | the author: every step |
+//!
+//! Whatever the number, the libraries below the gRPC connection stay at info, because each of
+//! their frames would be a line. Name them in `RUST_LOG` to hear them.
+//!
+//! # What this crate does not do
+//!
+//! It has no metrics and no probes yet, it writes no files, and it knows nothing about what the
+//! daemon that uses it does.
+#![forbid(unsafe_code)]
+
+mod error;
+mod format;
+mod level;
+mod one_line;
+mod telemetry;
+
+pub use crate::error::{TelemetryError, UnknownLogFormat};
+pub use crate::format::LogFormat;
+pub use crate::telemetry::{FILTER_VARIABLE, Telemetry, init};

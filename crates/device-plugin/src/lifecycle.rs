@@ -1,0 +1,250 @@
+//! The life of one resource with the kubelet.
+//!
+//! ```text
+//!  wait for a device, then for kubelet.sock
+//!      │
+//!  bind and serve our socket ◄──────────────────────────────┐
+//!      │                                                    │ end streams and
+//!  Register, again and again ── disturbed ─────────────────►│ connections, rest
+//!      │                                                    │ a moment, look for
+//!  watch the stream ─────────── disturbed or stream lost ──►┘ device and kubelet
+//! ```
+//!
+//! Disturbed means that another file is on the path of kubelet.sock, or that our own socket is
+//! gone: the kubelet was restarted.
+
+use crate::{
+    backoff::Backoff,
+    dir_watch::Ticks,
+    kubelet_dir::KubeletDir,
+    plugin::DevicePlugin,
+    resource_name::ResourceName,
+    service::{ALLOCATE_LIMIT, RegisterError, register},
+    session::Session,
+    socket::{FileIdentity, SocketError},
+    state::{State, StateCell},
+};
+use std::{future::pending, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    select,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long Register may take. The kubelet dials back within it, and waits 10 s for that.
+const REGISTER_LIMIT: Duration = Duration::from_secs(15);
+/// How long the kubelet may take from the end of Register to its first list.
+const FIRST_STREAM_LIMIT: Duration = Duration::from_secs(10);
+/// After this long, a session counts as a success, and the waits start over with short ones.
+const SUCCESS: Duration = Duration::from_secs(10);
+
+/// The life of one resource with the kubelet, until it is stopped.
+pub(crate) struct Lifecycle {
+    pub(crate) dir: KubeletDir,
+    pub(crate) resource: ResourceName,
+    pub(crate) plugin: Arc<dyn DevicePlugin>,
+    pub(crate) state: StateCell,
+    pub(crate) ticks: Ticks,
+    pub(crate) stop: CancellationToken,
+    pub(crate) backoff: Backoff,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+enum Ended {
+    #[error("the kubelet was restarted or is gone")]
+    KubeletChanged,
+    #[error("our socket is gone")]
+    SocketGone,
+    #[error("the kubelet no longer listens")]
+    StreamLost,
+    #[error("the kubelet has taken the resource, but does not listen")]
+    NoStream,
+}
+
+impl Lifecycle {
+    /// Lives until it is stopped.
+    pub(crate) async fn run(mut self) {
+        let stop = self.stop.clone();
+        while let Some(kubelet) = stop.run_until_cancelled(self.ready()).await {
+            let path = self.dir.plugin_socket(&self.resource);
+            let plugin = Arc::clone(&self.plugin);
+            let session = match Session::open(&path, self.resource.clone(), plugin).await {
+                Ok(session) => session,
+                Err(error) => {
+                    self.no_socket(error);
+                    stop.run_until_cancelled(self.rest(kubelet)).await;
+                    continue;
+                }
+            };
+            let begun = Instant::now();
+            let Some(ended) = stop.run_until_cancelled(self.hold(&session, kubelet)).await else {
+                session.end(ALLOCATE_LIMIT).await;
+                break;
+            };
+            tracing::info!(resource = %self.resource, reason = %ended, "registering anew");
+            self.state.set(State::Registering);
+            session.end(Duration::ZERO).await;
+            if begun.elapsed() >= SUCCESS {
+                self.backoff.reset();
+            }
+            stop.run_until_cancelled(self.rest(kubelet)).await;
+        }
+        tracing::info!(resource = %self.resource, "no longer offered");
+    }
+
+    /// Waits for a device and for the kubelet. Returns which kubelet it is.
+    async fn ready(&mut self) -> FileIdentity {
+        let mut devices = self.plugin.devices();
+        if devices.borrow().is_empty() && self.state.set(State::WaitingForDevices) {
+            tracing::info!(resource = %self.resource, "waiting for a first device");
+        }
+        if devices.wait_for(|set| !set.is_empty()).await.is_err() {
+            tracing::warn!(resource = %self.resource, "the plugin has no device and publishes no more");
+            pending::<()>().await;
+        }
+        let socket = self.dir.kubelet_socket();
+        loop {
+            self.ticks.mark_unchanged();
+            if let Some(kubelet) = FileIdentity::of_socket(&socket) {
+                return kubelet;
+            }
+            if self.state.set(State::WaitingForKubelet) {
+                let (resource, socket) = (&self.resource, socket.display());
+                tracing::info!(%resource, %socket, "waiting for the kubelet");
+            }
+            tick(&mut self.ticks).await;
+        }
+    }
+
+    /// Registers, and watches over what comes of it. Returns when that is over.
+    async fn hold(&mut self, session: &Session, kubelet: FileIdentity) -> Ended {
+        match self.register(session, kubelet).await {
+            Ok(()) => self.watch(session, kubelet).await,
+            Err(ended) => ended,
+        }
+    }
+
+    /// Registers until the kubelet takes the resource.
+    async fn register(&mut self, session: &Session, kubelet: FileIdentity) -> Result<(), Ended> {
+        let socket = self.dir.kubelet_socket();
+        self.state.set(State::Registering);
+        loop {
+            let attempt = register(&self.dir, &self.resource, self.plugin.options());
+            let result = select! {
+                result = timeout(REGISTER_LIMIT, attempt) => result,
+                ended = disturbed(&mut self.ticks, session, &socket, kubelet) => return Err(ended),
+            };
+            match result.unwrap_or(Err(RegisterError::TimedOut)) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.not_registered(&error),
+            }
+            select! {
+                () = sleep(self.backoff.next_delay()) => {}
+                ended = disturbed(&mut self.ticks, session, &socket, kubelet) => return Err(ended),
+            }
+        }
+    }
+
+    /// Watches over a resource that the kubelet has taken.
+    async fn watch(&mut self, session: &Session, kubelet: FileIdentity) -> Ended {
+        let socket = self.dir.kubelet_socket();
+        let path = session.path().display();
+        tracing::info!(resource = %self.resource, socket = %path, "registered");
+        self.state.set(State::Registered);
+        let mut counts = session.activity();
+        let state = &self.state;
+        let stream = async {
+            let first = counts.wait_for(|counts| counts.streams_opened > 0);
+            if timeout(FIRST_STREAM_LIMIT, first).await.is_err() {
+                return Ended::NoStream;
+            }
+            state.set(State::Streaming);
+            // The sender lives in the session, so that this cannot fail.
+            let _closed = counts
+                .wait_for(|counts| counts.streams_open == 0)
+                .await
+                .is_err();
+            Ended::StreamLost
+        };
+        select! {
+            ended = stream => ended,
+            ended = disturbed(&mut self.ticks, session, &socket, kubelet) => ended,
+        }
+    }
+
+    /// Rests before the next session, unless there is a kubelet that we have not met.
+    async fn rest(&mut self, kubelet: FileIdentity) {
+        let socket = self.dir.kubelet_socket();
+        let another = async {
+            loop {
+                self.ticks.mark_unchanged();
+                let now = FileIdentity::of_socket(&socket);
+                if now.is_some_and(|now| now != kubelet) {
+                    return;
+                }
+                tick(&mut self.ticks).await;
+            }
+        };
+        if timeout(self.backoff.next_delay(), another).await.is_ok() {
+            self.backoff.reset();
+        }
+    }
+
+    fn not_registered(&self, error: &RegisterError) {
+        let state = match error {
+            RegisterError::Refused { message } => State::Refused {
+                message: message.clone(),
+            },
+            RegisterError::Unreachable { .. } | RegisterError::TimedOut => State::WaitingForKubelet,
+        };
+        if self.state.set(state) {
+            tracing::warn!(resource = %self.resource, %error, "not registered; trying on");
+        } else {
+            tracing::debug!(resource = %self.resource, %error, "still not registered");
+        }
+    }
+
+    fn no_socket(&self, error: SocketError) {
+        let mut message = error.to_string();
+        if let SocketError::Io { source, .. } = &error {
+            message = format!("{message}: {source}");
+        }
+        let state = match error {
+            SocketError::InUse { path } => State::SocketInUse { path },
+            _ => State::SocketFailed {
+                message: message.clone(),
+            },
+        };
+        if self.state.set(state) {
+            tracing::warn!(resource = %self.resource, error = message, "no socket; trying on");
+        }
+    }
+}
+
+/// Returns when the kubelet is another, or can no longer reach us.
+async fn disturbed(
+    ticks: &mut Ticks,
+    session: &Session,
+    socket: &Path,
+    kubelet: FileIdentity,
+) -> Ended {
+    loop {
+        ticks.mark_unchanged();
+        if FileIdentity::of_socket(socket) != Some(kubelet) {
+            return Ended::KubeletChanged;
+        }
+        if !session.stands() {
+            return Ended::SocketGone;
+        }
+        tick(ticks).await;
+    }
+}
+
+/// Waits until the directory should be looked at again.
+async fn tick(ticks: &mut Ticks) {
+    if ticks.changed().await.is_err() {
+        // The watcher lives as long as the supervisor. Without it there is no more to see.
+        pending::<()>().await;
+    }
+}

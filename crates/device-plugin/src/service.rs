@@ -1,0 +1,190 @@
+//! The kubelet's interface: the only module that knows the generated types.
+
+mod convert;
+mod register;
+
+pub(crate) use register::{RegisterError, register};
+
+use crate::{
+    activity::Activity,
+    check::{Demand, check},
+    device::DeviceId,
+    device_set::DeviceSet,
+    error::AllocateError,
+    list::Lists,
+    plugin::{DevicePlugin, PreferRequest},
+    prefer::{first_in_order, sanitise},
+    resource_name::ResourceName,
+};
+use convert::{container_response, list, options, sorted, status};
+use kubelet_api::deviceplugin::v1beta1::{self as api, device_plugin_server as server};
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_stream::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+/// How long a plugin has for [`DevicePlugin::allocate`]. The kubelet has no limit of its own,
+/// and admits no other pod to the node while it waits.
+pub const ALLOCATE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a plugin has for [`DevicePlugin::pre_start`]. The kubelet waits 30 seconds.
+pub const PRE_START_LIMIT: Duration = Duration::from_secs(25);
+
+/// How long a plugin has for [`DevicePlugin::prefer`], before the framework chooses itself.
+const PREFER_LIMIT: Duration = Duration::from_secs(2);
+
+/// The largest message taken: some 100,000 devices in one request. gRPC's default is 4 MiB.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// Answers the kubelet for one resource, during one session.
+pub(crate) struct Service {
+    pub(crate) resource: ResourceName,
+    pub(crate) plugin: Arc<dyn DevicePlugin>,
+    pub(crate) activity: Activity,
+    /// Ends the streams.
+    pub(crate) session_end: CancellationToken,
+}
+
+impl Service {
+    /// Makes of this what tonic serves.
+    pub(crate) fn into_server(self) -> server::DevicePluginServer<Self> {
+        server::DevicePluginServer::new(self)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    fn devices(&self) -> Arc<DeviceSet> {
+        Arc::clone(&self.plugin.devices().borrow())
+    }
+
+    /// Checks the requests of all containers before the first is answered.
+    fn checked(
+        &self,
+        requests: impl Iterator<Item = Vec<String>>,
+        demand: Demand,
+    ) -> Result<Vec<Vec<DeviceId>>, AllocateError> {
+        let devices = self.devices();
+        let mut taken = BTreeSet::new();
+        requests
+            .map(|ids| check(ids, &devices, demand, &mut taken))
+            .collect()
+    }
+
+    async fn allocate_all(
+        &self,
+        request: api::AllocateRequest,
+    ) -> Result<api::AllocateResponse, AllocateError> {
+        let requests = request.container_requests.into_iter();
+        let requests =
+            self.checked(requests.map(|request| request.devices_ids), Demand::Healthy)?;
+        let mut container_responses = Vec::with_capacity(requests.len());
+        for ids in requests {
+            let edits = within(ALLOCATE_LIMIT, self.plugin.allocate(&ids)).await?;
+            container_responses.push(container_response(edits));
+        }
+        Ok(api::AllocateResponse {
+            container_responses,
+        })
+    }
+
+    async fn prefer(&self, request: api::ContainerPreferredAllocationRequest) -> Vec<DeviceId> {
+        let request = PreferRequest {
+            available: sorted(&request.available_device_i_ds),
+            must_include: sorted(&request.must_include_device_i_ds),
+            size: usize::try_from(request.allocation_size).unwrap_or_default(),
+        };
+        let Ok(choice) = timeout(PREFER_LIMIT, self.plugin.prefer(&request)).await else {
+            tracing::warn!(resource = %self.resource, "no preference within {PREFER_LIMIT:?}");
+            return first_in_order(&request);
+        };
+        sanitise(&request, choice)
+    }
+}
+
+#[tonic::async_trait]
+impl server::DevicePlugin for Service {
+    async fn get_device_plugin_options(
+        &self,
+        _request: Request<api::Empty>,
+    ) -> Result<Response<api::DevicePluginOptions>, Status> {
+        Ok(Response::new(options(self.plugin.options())))
+    }
+
+    type ListAndWatchStream =
+        Pin<Box<dyn Stream<Item = Result<api::ListAndWatchResponse, Status>> + Send>>;
+
+    async fn list_and_watch(
+        &self,
+        _request: Request<api::Empty>,
+    ) -> Result<Response<Self::ListAndWatchStream>, Status> {
+        let resource = self.resource.clone();
+        let end = self.session_end.clone();
+        let lists = Lists::new(self.plugin.devices(), end, self.activity.stream());
+        Ok(Response::new(Box::pin(lists.map(move |set| {
+            tracing::debug!(%resource, devices = set.len(), "the kubelet gets a new list");
+            Ok(list(&set))
+        }))))
+    }
+
+    async fn get_preferred_allocation(
+        &self,
+        request: Request<api::PreferredAllocationRequest>,
+    ) -> Result<Response<api::PreferredAllocationResponse>, Status> {
+        let _call = self.activity.call();
+        let mut container_responses = Vec::new();
+        for request in request.into_inner().container_requests {
+            let chosen = self.prefer(request).await;
+            container_responses.push(api::ContainerPreferredAllocationResponse {
+                device_i_ds: chosen.into_iter().map(String::from).collect(),
+            });
+        }
+        Ok(Response::new(api::PreferredAllocationResponse {
+            container_responses,
+        }))
+    }
+
+    async fn allocate(
+        &self,
+        request: Request<api::AllocateRequest>,
+    ) -> Result<Response<api::AllocateResponse>, Status> {
+        let _call = self.activity.call();
+        match self.allocate_all(request.into_inner()).await {
+            Ok(response) => Ok(Response::new(response)),
+            Err(error) => {
+                tracing::warn!(resource = %self.resource, %error, "an allocation is refused");
+                Err(status(&error))
+            }
+        }
+    }
+
+    async fn pre_start_container(
+        &self,
+        request: Request<api::PreStartContainerRequest>,
+    ) -> Result<Response<api::PreStartContainerResponse>, Status> {
+        let _call = self.activity.call();
+        let started = async {
+            let ids = [request.into_inner().devices_ids].into_iter();
+            let ids = self.checked(ids, Demand::Known)?.concat();
+            within(PRE_START_LIMIT, self.plugin.pre_start(&ids)).await
+        };
+        match started.await {
+            Ok(()) => Ok(Response::new(api::PreStartContainerResponse {})),
+            Err(error) => {
+                tracing::warn!(resource = %self.resource, %error, "a container may not start");
+                Err(status(&error))
+            }
+        }
+    }
+}
+
+/// Bounds a call of the plugin.
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, AllocateError>>,
+) -> Result<T, AllocateError> {
+    let Ok(result) = timeout(limit, call).await else {
+        return Err(AllocateError::TimedOut { limit });
+    };
+    result
+}

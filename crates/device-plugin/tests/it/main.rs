@@ -1,0 +1,15 @@
+//! Plugins over real unix sockets, with a small kubelet.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it needs"
+)]
+
+mod answers;
+mod kubelet;
+mod plugin;
+mod registration;
+mod restart;
+mod shutdown;
+mod sockets;

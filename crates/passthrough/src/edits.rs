@@ -1,0 +1,126 @@
+//! The answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use device_plugin::{ContainerEdits, DeviceNode};
+use sysfs_pci::PciAddress;
+use vfio_host::VfioNode;
+
+use crate::grant::Grant;
+use crate::info::info;
+use crate::names::{kubevirt_variable, sriov_info_variable, sriov_shell_variable, sriov_variable};
+
+/// Reading and writing. Not `m`: nobody in the container has to make a node.
+const PERMISSIONS: &str = "rw";
+
+/// What has to be done to a container so that it can use the granted functions.
+///
+/// The answer depends on what is granted, not on its order: variables and nodes are in address
+/// order. A function that is granted twice is granted once. An empty grant gives empty edits.
+/// The crate's page says who reads what.
+///
+/// ```
+/// use device_plugin::ResourceName;
+/// use passthrough::{Grant, GrantedFunction, edits};
+/// use vfio_host::{NodeKind, VfioNode};
+///
+/// let node = |kind, path: &str| VfioNode {
+///     kind,
+///     host_path: path.into(),
+///     container_path: path.into(),
+/// };
+/// let resource: ResourceName = "example.com/fast".parse()?;
+/// let edits = edits(&Grant {
+///     resource: &resource,
+///     functions: vec![GrantedFunction {
+///         address: "0000:6b:00.1".parse()?,
+///         node: Some(node(NodeKind::Group, "/dev/vfio/320")),
+///     }],
+///     control: node(NodeKind::Control, "/dev/vfio/vfio"),
+///     numbered_prefix: Some("FAST"),
+/// });
+/// assert_eq!(edits.envs["PCI_RESOURCE_EXAMPLE_COM_FAST"], "0000:6b:00.1");
+/// assert_eq!(edits.envs["FAST0"], "0000:6b:00.1");
+/// assert_eq!(edits.devices.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn edits(grant: &Grant<'_>) -> ContainerEdits {
+    let functions = functions(grant);
+    if functions.is_empty() {
+        return ContainerEdits::default();
+    }
+    ContainerEdits {
+        envs: envs(grant, &functions),
+        devices: devices(&grant.control, &functions),
+        ..ContainerEdits::default()
+    }
+}
+
+/// Each function once, in address order. Where one is granted twice, the answer must still not
+/// depend on the order: a node is better than none, then the lowest path.
+fn functions(grant: &Grant<'_>) -> BTreeMap<PciAddress, Option<VfioNode>> {
+    let mut functions = BTreeMap::new();
+    for function in &grant.functions {
+        let kept: &mut Option<VfioNode> = functions.entry(function.address).or_default();
+        if let Some(node) = &function.node
+            && kept
+                .as_ref()
+                .is_none_or(|kept| path_order(node) < path_order(kept))
+        {
+            *kept = Some(node.clone());
+        }
+    }
+    functions
+}
+
+fn path_order(node: &VfioNode) -> (&Path, &Path) {
+    (&node.container_path, &node.host_path)
+}
+
+fn envs(
+    grant: &Grant<'_>,
+    functions: &BTreeMap<PciAddress, Option<VfioNode>>,
+) -> BTreeMap<String, String> {
+    let addresses: Vec<String> = functions.keys().map(PciAddress::to_string).collect();
+    let list = addresses.join(",");
+    let mut envs = BTreeMap::new();
+    if let Some(prefix) = grant.numbered_prefix {
+        for (number, address) in addresses.into_iter().enumerate() {
+            envs.insert(format!("{prefix}{number}"), address);
+        }
+    }
+    if let Some(name) = sriov_shell_variable(grant.resource) {
+        envs.insert(name, list.clone());
+    }
+    envs.insert(kubevirt_variable(grant.resource), list.clone());
+    envs.insert(sriov_variable(grant.resource), list);
+    envs.insert(
+        sriov_info_variable(grant.resource),
+        info(functions, &grant.control),
+    );
+    envs
+}
+
+/// The control node, then the functions' nodes; none at all if no function has one.
+fn devices(
+    control: &VfioNode,
+    functions: &BTreeMap<PciAddress, Option<VfioNode>>,
+) -> Vec<DeviceNode> {
+    let mut nodes = functions.values().flatten().peekable();
+    let control = nodes.peek().is_some().then_some(control);
+    let mut seen = BTreeSet::new();
+    control
+        .into_iter()
+        .chain(nodes)
+        .filter(|node| seen.insert(&node.container_path))
+        .map(|node| DeviceNode {
+            container_path: node.container_path.clone(),
+            host_path: node.host_path.clone(),
+            permissions: PERMISSIONS.to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

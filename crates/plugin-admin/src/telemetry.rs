@@ -1,0 +1,127 @@
+//! The log of a daemon: where it goes, how it looks, what it holds.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+use tracing::Subscriber;
+use tracing::subscriber::set_global_default;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::Subscriber as Log;
+
+use crate::error::TelemetryError;
+use crate::format::LogFormat;
+use crate::level;
+use crate::one_line::OneLine;
+
+/// The environment variable whose filter replaces the verbosity.
+pub const FILTER_VARIABLE: &str = "RUST_LOG";
+
+/// The variable that forbids colour if it is not empty (<https://no-color.org>).
+const NO_COLOR: &str = "NO_COLOR";
+
+/// The log of a daemon, before it is set up.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is logged before `init`"]
+pub struct Telemetry {
+    format: LogFormat,
+    verbosity: u8,
+    filter: Option<String>,
+}
+
+impl Telemetry {
+    /// A log in `format` that holds as much as `verbosity` says; the crate's page has the scale.
+    pub const fn new(format: LogFormat, verbosity: u8) -> Self {
+        Self {
+            format,
+            verbosity,
+            filter: None,
+        }
+    }
+
+    /// Replaces the verbosity by a filter in the language of `RUST_LOG`.
+    ///
+    /// An empty filter, or one of blanks, is no filter: a manifest that sets the variable to
+    /// nothing means the default.
+    pub fn with_filter(mut self, filter: impl Into<String>) -> Self {
+        self.filter = Some(filter.into()).filter(|text| !text.trim().is_empty());
+        self
+    }
+
+    /// Takes the filter from [`FILTER_VARIABLE`], if that is set.
+    ///
+    /// # Errors
+    ///
+    /// [`TelemetryError::NotText`] when the variable is not UTF-8.
+    pub fn with_environment(self) -> Result<Self, TelemetryError> {
+        match env::var(FILTER_VARIABLE) {
+            Ok(filter) => Ok(self.with_filter(filter)),
+            Err(env::VarError::NotPresent) => Ok(self),
+            Err(env::VarError::NotUnicode(raw)) => Err(TelemetryError::NotText {
+                lossy: raw.to_string_lossy().into_owned(),
+            }),
+        }
+    }
+
+    /// Sends what this process logs from now on to standard error.
+    ///
+    /// An event is one line: control characters inside it are made visible (in colour, line breaks
+    /// are). Lines are in colour only on a terminal, and there only if `NO_COLOR` is unset or empty.
+    ///
+    /// # Errors
+    ///
+    /// [`TelemetryError::Filter`] when the filter cannot be read, [`TelemetryError::AlreadySet`]
+    /// when the process has a log already. In both cases nothing has changed.
+    pub fn init(self) -> Result<(), TelemetryError> {
+        let forbidden = env::var_os(NO_COLOR).is_some_and(|value| !value.is_empty());
+        let colour = io::stderr().is_terminal() && !forbidden;
+        set_global_default(self.subscriber(colour, io::stderr)?)
+            .map_err(|_set_before| TelemetryError::AlreadySet)
+    }
+
+    /// The subscriber that writes to `out`.
+    fn subscriber<W: Write + 'static>(
+        &self,
+        colour: bool,
+        out: impl Fn() -> W + Send + Sync + 'static,
+    ) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
+        // A writer that fails must not make us write to it again, and panic there: the reader of
+        // a pod's log may go away at any time.
+        let log = Log::builder()
+            .with_env_filter(self.env_filter()?)
+            .with_ansi(colour)
+            .log_internal_errors(false)
+            .with_writer(move || OneLine { out: out(), colour });
+        Ok(match self.format {
+            LogFormat::Text => Box::new(log.finish()),
+            LogFormat::Json => Box::new(
+                log.json()
+                    .flatten_event(true)
+                    .with_span_list(false)
+                    .finish(),
+            ),
+        })
+    }
+
+    fn env_filter(&self) -> Result<EnvFilter, TelemetryError> {
+        let filter = self
+            .filter
+            .clone()
+            .unwrap_or_else(|| level::directives(self.verbosity));
+        EnvFilter::builder()
+            .with_regex(false)
+            .parse(&filter)
+            .map_err(|source| TelemetryError::Filter { filter, source })
+    }
+}
+
+/// Sets up the log of this process: [`Telemetry::with_environment`], then [`Telemetry::init`].
+///
+/// # Errors
+///
+/// Those of the two.
+pub fn init(format: LogFormat, verbosity: u8) -> Result<(), TelemetryError> {
+    Telemetry::new(format, verbosity).with_environment()?.init()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! Judging one VF.
+
+use std::collections::BTreeMap;
+
+use sysfs_pci::{Function, IommuGroupId, PciAddress, Role};
+use vfio_host::{Member, Viability};
+
+use super::pf::{Pf, sentence};
+use super::reason::Reason;
+use super::vf::{Standing, Vf};
+use super::{Facts, Rules};
+use crate::family::{Family, FamilySpec};
+use crate::names::{PoolName, pool_name};
+use crate::services::Services;
+
+/// Describes a VF and decides on it, leaving aside what concerns several VFs.
+pub(super) fn look(
+    function: &Function,
+    family: Family,
+    pfs: &BTreeMap<PciAddress, Pf>,
+    facts: &Facts<'_>,
+    rules: &Rules,
+) -> Vf {
+    let (pf, index) = match &function.role {
+        Role::Virtual { pf, index } => (Some(*pf), *index),
+        Role::Physical(_) | Role::Standalone { .. } => (None, None),
+    };
+    let judge = Judge {
+        function,
+        spec: family.spec(),
+        pf,
+        pfs,
+        facts,
+        rules,
+    };
+    Vf {
+        address: function.address,
+        id: function.id,
+        family,
+        pf,
+        index,
+        driver: function.driver.clone(),
+        iommu_group: function.iommu_group,
+        numa_node: facts.snapshot.numa_node(function.address),
+        services: judge.pf().and_then(|pf| pf.services.clone()),
+        standing: match judge.pool() {
+            Ok(pool) => Standing::Offered { pool },
+            Err(reason) => Standing::Withheld(reason),
+        },
+    }
+}
+
+struct Judge<'a> {
+    function: &'a Function,
+    spec: &'static FamilySpec,
+    pf: Option<PciAddress>,
+    pfs: &'a BTreeMap<PciAddress, Pf>,
+    facts: &'a Facts<'a>,
+    rules: &'a Rules,
+}
+
+impl<'a> Judge<'a> {
+    fn pf(&self) -> Option<&'a Pf> {
+        self.pfs.get(&self.pf?)
+    }
+
+    /// Finds the pool; the order of the questions is the order in which an operator would mend
+    /// things.
+    fn pool(&self) -> Result<PoolName, Reason> {
+        if !self.rules.families.contains(&self.spec.family) {
+            return Err(Reason::FamilyNotEnabled {
+                driver: self.spec.vf_driver,
+            });
+        }
+        self.check_pf()?;
+        let group = self.check_iommu()?;
+        self.check_driver()?;
+        self.check_group(group)?;
+        self.check_nodes(group)?;
+        let services = self.services()?;
+        pool_name(services, self.rules.names)
+            .map_err(|error| self.unknown_services(sentence(&error)))
+    }
+
+    fn check_pf(&self) -> Result<(), Reason> {
+        let Some(pf) = self.pf() else {
+            return Ok(());
+        };
+        let (address, expected) = (pf.address, self.spec.pf_driver);
+        match &pf.driver {
+            None => Err(Reason::PfUnbound {
+                pf: address,
+                expected,
+            }),
+            Some(driver) if self.rules.drivers.contains(driver) => Err(Reason::PfOnVfio {
+                pf: address,
+                driver: driver.clone(),
+                expected,
+            }),
+            // A driver of another name that tells services is one for QAT all the same.
+            Some(driver) if driver.as_str() != expected && pf.services.is_none() => {
+                Err(Reason::PfForeignDriver {
+                    pf: address,
+                    driver: driver.clone(),
+                    expected,
+                })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn check_iommu(&self) -> Result<IommuGroupId, Reason> {
+        // In no-IOMMU mode a VF has a group once it is bound.
+        match self.function.iommu_group {
+            Some(group) => Ok(group),
+            None if self.facts.iommu_present => Err(Reason::NoIommuGroup),
+            None => Err(Reason::NoIommu),
+        }
+    }
+
+    fn check_driver(&self) -> Result<(), Reason> {
+        let wanted = || self.rules.drivers.clone();
+        let refused = self.spec.denylisted && self.facts.denylist_disabled != Some(true);
+        match &self.function.driver {
+            Some(driver) if self.rules.drivers.contains(driver) => Ok(()),
+            Some(driver) if driver.as_str() != self.spec.vf_driver => Err(Reason::ForeignDriver {
+                driver: driver.clone(),
+                wanted: wanted(),
+            }),
+            _ if refused => Err(Reason::Denylisted {
+                id: self.function.id,
+            }),
+            Some(driver) => Err(Reason::KernelDriver {
+                driver: driver.clone(),
+                wanted: wanted(),
+            }),
+            None => Err(Reason::NotBound { wanted: wanted() }),
+        }
+    }
+
+    fn check_group(&self, group: IommuGroupId) -> Result<(), Reason> {
+        match self
+            .facts
+            .groups
+            .get(&group)
+            .map(|group| group.viability(&self.rules.drivers))
+        {
+            Some(Viability::Blocked { by }) => Err(Reason::GroupBlocked {
+                group,
+                by: by.iter().map(Member::to_string).collect(),
+            }),
+            Some(Viability::Viable) | None => Ok(()),
+        }
+    }
+
+    fn check_nodes(&self, group: IommuGroupId) -> Result<(), Reason> {
+        if let Err(error) = self.facts.control {
+            return Err(Reason::ControlNode {
+                error: sentence(error),
+            });
+        }
+        match self.facts.nodes.get(&group) {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(Reason::Node {
+                group,
+                error: sentence(error),
+            }),
+            None => Err(Reason::Node {
+                group,
+                error: "its device node was not looked at".to_owned(),
+            }),
+        }
+    }
+
+    fn services(&self) -> Result<Option<&'a Services>, Reason> {
+        let Some(pf) = self.pf else {
+            return Ok(None);
+        };
+        if !self.spec.services.is_configurable() {
+            return Ok(None);
+        }
+        if !self.pfs.contains_key(&pf) {
+            return Err(Reason::PfUnreadable { pf });
+        }
+        match self
+            .facts
+            .readings
+            .get(&pf)
+            .map(|reading| &reading.services)
+        {
+            Some(Ok(services)) => Ok(services.as_ref()),
+            Some(Err(error)) => Err(self.unknown_services(sentence(error))),
+            None => Err(self.unknown_services("they were not read".to_owned())),
+        }
+    }
+
+    fn unknown_services(&self, error: String) -> Reason {
+        Reason::Services {
+            pf: self.pf.unwrap_or(self.function.address),
+            error,
+        }
+    }
+}
