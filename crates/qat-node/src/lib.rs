@@ -1,1 +1,44 @@
-//! qat-node.
+//! A QAT node as one thing.
+//!
+//! The other crates each know one part of the machine. This one puts them together, in one
+//! direction:
+//!
+//! ```text
+//! kernel ──► Looker ──► Look ──► judge ──► NodeState ──► (watch) ──► Pool backend ──► kubelet
+//!            scan,      what     what we    what is                  lists, Allocate
+//!            nodes,     is       say of     published
+//!            services   there    it
+//! ```
+//!
+//! * A [`Looker`] reads the machine: PCI functions, IOMMU groups, VFIO nodes, the services of each
+//!   PF. It uses only reads that cannot block. Its result, a [`Look`], is plain data.
+//! * [`judge`] is a pure function: what was advertised before and what is there now give what is
+//!   advertised next. A VF that was advertised once is never dropped; when it goes away it turns
+//!   Unhealthy with a reason, because a pod may still hold it and the kubelet treats a missing
+//!   device worse than a sick one.
+//! * [`run`] owns the state. One task looks, judges and publishes; everything else reads.
+//! * Each pool of VFs is a plugin of the `device-plugin` framework. Its Allocate asks the machine
+//!   again, now ([`Recheck`]), and lets `passthrough` write the answer.
+//!
+//! Where things are is injected ([`Roots`]): tests, demos and pods whose host mounts are elsewhere
+//! use other roots, and no path is written down in the logic.
+#![forbid(unsafe_code)]
+
+mod backend;
+mod journal;
+mod judge;
+mod look;
+mod node;
+mod recheck;
+mod resource;
+mod roots;
+mod text;
+
+pub use self::backend::PoolBackend;
+pub use self::journal::{Fact, Journal, Weight, facts};
+pub use self::judge::{Advertised, NodeState, Verdict, judge};
+pub use self::look::{Look, Looker};
+pub use self::node::{NodeError, NodeSettings, run};
+pub use self::recheck::{Recheck, RecheckError};
+pub use self::resource::{RESOURCE_DOMAIN, resource_name, resource_text};
+pub use self::roots::{Roots, RootsError};

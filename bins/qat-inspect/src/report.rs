@@ -1,0 +1,242 @@
+//! What is printed: the same facts as tables and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::Error;
+use qat_node::{Look, resource_text};
+use qat_policy::{Pf, Standing, Vf};
+use serde::Serialize;
+
+use crate::table::{Table, cell};
+
+/// The answer of `list`. The field names are an interface: scripts read them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Version of this form; it changes when a field changes its meaning or goes away.
+    schema: u32,
+    pfs: Vec<PfRow>,
+    vfs: Vec<VfRow>,
+    /// What could not be read.
+    failures: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PfRow {
+    address: String,
+    id: String,
+    family: String,
+    driver: Option<String>,
+    iommu_group: Option<u32>,
+    numa_node: Option<u32>,
+    vfs: usize,
+    services: Option<String>,
+    trouble: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct VfRow {
+    address: String,
+    id: String,
+    family: String,
+    pf: Option<String>,
+    driver: Option<String>,
+    iommu_group: Option<u32>,
+    numa_node: Option<u32>,
+    services: Option<String>,
+    /// The resource that the VF is offered as.
+    resource: Option<String>,
+    /// Why it is not offered.
+    withheld: Option<Withheld>,
+}
+
+/// A stable short code, and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Withheld {
+    code: &'static str,
+    text: String,
+}
+
+impl Report {
+    /// Puts a look into the form that is printed.
+    pub(crate) fn new(look: &Look) -> Self {
+        Self {
+            schema: 1,
+            pfs: look.inventory.pfs.values().map(PfRow::new).collect(),
+            vfs: look.inventory.vfs.values().map(VfRow::new).collect(),
+            failures: look
+                .failures
+                .iter()
+                .map(|f| format!("{:#}", Error::from(f.clone())))
+                .collect(),
+        }
+    }
+
+    /// One line on how many VFs are offered as what.
+    fn summary(&self) -> String {
+        let mut resources: BTreeMap<&str, usize> = BTreeMap::new();
+        for resource in self.vfs.iter().filter_map(|vf| vf.resource.as_deref()) {
+            *resources.entry(resource).or_default() += 1;
+        }
+        let offered: usize = resources.values().sum();
+        let withheld = self.vfs.len() - offered;
+        let mut line = format!("{} VFs: {offered} offered", self.vfs.len());
+        if !resources.is_empty() {
+            let each: Vec<_> = resources
+                .iter()
+                .map(|(name, count)| format!("{name}: {count}"))
+                .collect();
+            line.push_str(&format!(" ({})", each.join(", ")));
+        }
+        line.push_str(&format!(", {withheld} withheld"));
+        line
+    }
+}
+
+impl PfRow {
+    fn new(pf: &Pf) -> Self {
+        Self {
+            address: pf.address.to_string(),
+            id: pf.id.to_string(),
+            family: pf.family.to_string(),
+            driver: pf.driver.as_ref().map(ToString::to_string),
+            iommu_group: pf.iommu_group.map(|group| group.get()),
+            numa_node: pf.numa_node.map(|node| node.get()),
+            vfs: pf.vf_count,
+            services: pf
+                .services
+                .as_ref()
+                .map(|services| services.set.to_string()),
+            trouble: pf.trouble.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl VfRow {
+    fn new(vf: &Vf) -> Self {
+        let (resource, withheld) = match &vf.standing {
+            Standing::Offered { pool } => (Some(resource_text(pool)), None),
+            Standing::Withheld(reason) => (
+                None,
+                Some(Withheld {
+                    code: reason.code(),
+                    text: reason.to_string(),
+                }),
+            ),
+        };
+        Self {
+            address: vf.address.to_string(),
+            id: vf.id.to_string(),
+            family: vf.family.to_string(),
+            pf: vf.pf.map(|pf| pf.to_string()),
+            driver: vf.driver.as_ref().map(ToString::to_string),
+            iommu_group: vf.iommu_group.map(|group| group.get()),
+            numa_node: vf.numa_node.map(|node| node.get()),
+            services: vf
+                .services
+                .as_ref()
+                .map(|services| services.set.to_string()),
+            resource,
+            withheld,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pfs.is_empty() && self.vfs.is_empty() {
+            writeln!(f, "no QAT devices on this machine")?;
+        } else {
+            self.write_pfs(f)?;
+            self.write_vfs(f)?;
+            self.write_troubles(f)?;
+            writeln!(f, "{}", self.summary())?;
+        }
+        for failure in &self.failures {
+            writeln!(f, "not readable: {failure}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn write_pfs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pfs.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new([
+            "PF", "ID", "FAMILY", "DRIVER", "GROUP", "NUMA", "VFS", "SERVICES",
+        ]);
+        for pf in &self.pfs {
+            table.push([
+                pf.address.clone(),
+                pf.id.clone(),
+                pf.family.clone(),
+                cell(pf.driver.as_ref()),
+                cell(pf.iommu_group),
+                cell(pf.numa_node),
+                pf.vfs.to_string(),
+                cell(pf.services.as_ref()),
+            ]);
+        }
+        writeln!(f, "{table}")
+    }
+
+    fn write_vfs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.vfs.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new([
+            "VF",
+            "ID",
+            "PF",
+            "DRIVER",
+            "GROUP",
+            "NUMA",
+            "SERVICES",
+            "OFFERED AS",
+        ]);
+        for vf in &self.vfs {
+            let standing = match (&vf.resource, &vf.withheld) {
+                (Some(resource), _) => resource.clone(),
+                (None, why) => format!("- {}", why.as_ref().map_or("", |why| why.code)),
+            };
+            table.push([
+                vf.address.clone(),
+                vf.id.clone(),
+                cell(vf.pf.as_ref()),
+                cell(vf.driver.as_ref()),
+                cell(vf.iommu_group),
+                cell(vf.numa_node),
+                cell(vf.services.as_ref()),
+                standing,
+            ]);
+        }
+        writeln!(f, "{table}")
+    }
+
+    /// What is wrong, each thing once, with the functions that it concerns.
+    fn write_troubles(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut together: BTreeMap<&Withheld, Vec<&str>> = BTreeMap::new();
+        for vf in &self.vfs {
+            if let Some(why) = &vf.withheld {
+                together.entry(why).or_default().push(&vf.address);
+            }
+        }
+        for (why, vfs) in &together {
+            let whose = match vfs.as_slice() {
+                [first, .., last] => format!("{} VFs, {first} to {last}", vfs.len()),
+                one => one.concat(),
+            };
+            writeln!(f, "{} ({whose}): {}", why.code, why.text)?;
+        }
+        let mut any = !together.is_empty();
+        for pf in &self.pfs {
+            for trouble in &pf.trouble {
+                writeln!(f, "PF {}: {trouble}", pf.address)?;
+                any = true;
+            }
+        }
+        if any { writeln!(f) } else { Ok(()) }
+    }
+}

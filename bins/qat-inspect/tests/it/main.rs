@@ -1,0 +1,108 @@
+//! What the inspector prints, on simulated machines.
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use insta::assert_snapshot;
+use node_sim::{Change, Machine, Profile};
+
+/// Runs `qat-inspect list` on the node below `root`.
+fn list(root: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qat-inspect"));
+    command
+        .env_clear()
+        .arg("list")
+        .arg(format!("--sysfs-root={}", root.join("sys").display()))
+        .arg(format!("--dev-root={}", root.join("dev").display()))
+        .args(args);
+    command
+}
+
+/// What it prints for a machine, without the temporary path.
+fn listing(machine: Machine, args: &[&str]) -> String {
+    let dir = node_sim::scratch().unwrap();
+    machine.write(dir.path()).unwrap();
+    let assert = list(dir.path(), args).assert().success();
+    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    text.replace(&dir.path().display().to_string(), "ROOT")
+}
+
+#[test]
+fn a_node_with_a_trouble_of_each_kind() {
+    let machine = Machine::profile(Profile::X420xx);
+    let vfs = machine.vfs();
+    let pf = machine.pfs()[1];
+    let machine = machine
+        .with(Change::Driver {
+            address: vfs[0],
+            driver: None,
+        })
+        .with(Change::Driver {
+            address: vfs[1],
+            driver: Some("uio_pci_generic"),
+        })
+        .with(Change::NoNode(vfs[2]))
+        .with(Change::NicInGroup {
+            of: vfs[3],
+            driver: Some("ixgbe"),
+        })
+        .with(Change::SharedGroup {
+            a: vfs[4],
+            b: vfs[5],
+        })
+        .with(Change::Garbage {
+            address: vfs[6],
+            attribute: "modalias",
+            bytes: b"garbage",
+        })
+        .with(Change::NoIommuGroup(vfs[7]))
+        .with(Change::NoVfs(pf));
+    assert_snapshot!(listing(machine, &[]));
+}
+
+#[test]
+fn a_node_with_denylisted_vfs() {
+    assert_snapshot!(listing(
+        Machine::profile(Profile::C3xxx).with(Change::Denylist(true)),
+        &[]
+    ));
+}
+
+#[test]
+fn a_guest_as_json() {
+    assert_snapshot!(listing(Machine::profile(Profile::Guest4xxx), &["--json"]));
+}
+
+#[test]
+fn both_spellings() {
+    let machine = || {
+        let machine = Machine::profile(Profile::X401xx);
+        let pfs = machine.pfs();
+        machine.with_each(pfs, |pf| Change::Services { pf, text: "dc;sym" })
+    };
+    assert!(listing(machine(), &[]).contains("qat.intel.com/sym-dc: 64"));
+    let as_read = listing(machine(), &["--resource-names=as-read"]);
+    assert!(as_read.contains("qat.intel.com/dc-sym: 64"), "{as_read}");
+}
+
+#[test]
+fn a_machine_without_qat_is_said_plainly() {
+    assert_eq!(
+        listing(Machine::new(), &[]),
+        "no QAT devices on this machine\n"
+    );
+    let look_alikes = Machine::new().with(Change::LookAlikes);
+    assert_eq!(
+        listing(look_alikes, &[]),
+        "no QAT devices on this machine\n"
+    );
+}
+
+#[test]
+fn a_wrong_root_ends_with_2_and_names_the_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let assert = list(dir.path(), &[]).assert().code(2);
+    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(text.contains("bus/pci/devices"), "{text}");
+}

@@ -1,0 +1,76 @@
+//! What was typed; [`crate::settings`] says what it means.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Offers the Intel QuickAssist (QAT) virtual functions of this node to Kubernetes.
+///
+/// Finds the QAT VFs that are bound to vfio-pci, registers a resource per service set
+/// (qat.intel.com/cy, qat.intel.com/dc, …) with the kubelet, and hands each pod exactly its VFs.
+/// Flags of Intel's Go plugin are accepted as they stand in today's manifests, single dash and all.
+#[derive(Debug, Parser)]
+#[command(
+    name = "qat-plugin",
+    version,
+    after_help = "Exit codes: 0 stopped by a signal, 1 failed, 2 the configuration is wrong.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Args {
+    /// Driver that VFs must be bound to: vfio-pci [env: DPDK_DRIVER] [default: vfio-pci]
+    #[arg(long, value_name = "DRIVER", allow_hyphen_values = true)]
+    pub(crate) dpdk_driver: Option<String>,
+
+    /// QAT VF families to offer, by the name of their kernel VF driver, comma-separated, for
+    /// example 4xxxvf,420xxvf [env: KERNEL_VF_DRIVERS] [default: every family]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub(crate) kernel_vf_drivers: Option<String>,
+
+    /// Offer at most this many VFs, in address order [env: MAX_NUM_DEVICES] [default: all]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) max_num_devices: Option<String>,
+
+    /// Which free VFs a pod gets: none (lowest addresses), packed (fill a PF first) or balanced
+    /// (spread over PFs) [default: none]
+    #[arg(long, value_name = "POLICY", allow_hyphen_values = true)]
+    pub(crate) allocation_policy: Option<String>,
+
+    /// How much to log: 0-1 info, 2-3 debug, 4 and more trace [env: VERBOSITY] [default: 1]
+    #[arg(
+        short = 'v',
+        long = "v",
+        alias = "verbosity",
+        value_name = "N",
+        allow_hyphen_values = true
+    )]
+    pub(crate) verbosity: Option<String>,
+
+    /// Spelling of resource names: canonical (one name per service set) or as-read (the order in
+    /// which the kernel lists the services, as the Go plugin spells them)
+    #[arg(long, value_name = "SPELLING", allow_hyphen_values = true)]
+    pub(crate) resource_names: Option<String>,
+
+    /// Time between two looks at the machine, for example 5s or 500ms [default: 5s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) rescan_interval: Option<String>,
+
+    /// Format of the log on standard error: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", allow_hyphen_values = true)]
+    pub(crate) log_format: Option<String>,
+
+    /// Where the host's /sys is mounted [default: /sys]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sysfs_root: Option<PathBuf>,
+
+    /// Where the host's /dev is mounted [default: /dev]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dev_root: Option<PathBuf>,
+
+    /// Where the host's debugfs is mounted [default: kernel/debug under the sysfs root]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) debugfs_root: Option<PathBuf>,
+
+    /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) kubelet_dir: Option<PathBuf>,
+}

@@ -1,0 +1,246 @@
+//! What the command line and the environment mean, checked in one go.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::{NonZeroUsize, ParseIntError};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use plugin_admin::LogFormat;
+use qat_node::{NodeSettings, Roots};
+use qat_policy::{AllocationPolicy, Family, ResourceNames};
+
+use crate::args::Args;
+use crate::value::{Setting, Source, parse_time};
+
+/// Everything the daemon needs to know, validated.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// What to offer, from where, to whom.
+    pub(crate) node: NodeSettings,
+    /// How much to log, klog's scale.
+    pub(crate) verbosity: u8,
+    /// How the log looks.
+    pub(crate) log_format: LogFormat,
+    /// What is not wrong but deserves a word in the log.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Every problem of a configuration, a line each.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) struct SettingsError {
+    /// The problems, in the order of the flags.
+    pub(crate) problems: Vec<String>,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration is wrong")?;
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        write!(
+            f,
+            "\nnothing was touched; `qat-plugin --help` lists every flag"
+        )
+    }
+}
+
+/// Checks everything that was typed. `env` looks up an environment variable.
+///
+/// # Errors
+///
+/// [`SettingsError`] with every problem, not only the first.
+pub(crate) fn resolve(
+    args: Args,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, SettingsError> {
+    let mut check = Check {
+        env,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    check.value(
+        "-dpdk-driver",
+        args.dpdk_driver,
+        Some("DPDK_DRIVER"),
+        (),
+        dpdk_driver,
+    );
+    let families = check.value(
+        "-kernel-vf-drivers",
+        args.kernel_vf_drivers,
+        Some("KERNEL_VF_DRIVERS"),
+        Family::all().iter().copied().collect(),
+        kernel_vf_drivers,
+    );
+    let cap = check.value(
+        "-max-num-devices",
+        args.max_num_devices,
+        Some("MAX_NUM_DEVICES"),
+        None,
+        cap,
+    );
+    let policy = check.value(
+        "-allocation-policy",
+        args.allocation_policy,
+        None,
+        AllocationPolicy::None,
+        parsed,
+    );
+    let verbosity = check.value("-v", args.verbosity, Some("VERBOSITY"), 1, verbosity);
+    let names = check.value(
+        "--resource-names",
+        args.resource_names,
+        None,
+        ResourceNames::Canonical,
+        parsed,
+    );
+    let rescan = check.value(
+        "--rescan-interval",
+        args.rescan_interval,
+        None,
+        Duration::from_secs(5),
+        parse_time,
+    );
+    let log_format = check.value(
+        "--log-format",
+        args.log_format,
+        None,
+        LogFormat::Text,
+        parsed,
+    );
+    let roots = check.roots(
+        args.sysfs_root,
+        args.dev_root,
+        args.debugfs_root,
+        args.kubelet_dir,
+    );
+    let Check {
+        problems, warnings, ..
+    } = check;
+    if !problems.is_empty() {
+        return Err(SettingsError { problems });
+    }
+    Ok(Settings {
+        node: NodeSettings {
+            roots,
+            families,
+            names,
+            cap,
+            policy,
+            rescan,
+        },
+        verbosity,
+        log_format,
+        warnings,
+    })
+}
+
+/// Collects problems and warnings while values are read.
+struct Check<'a> {
+    env: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Check<'_> {
+    /// Reads one value: the flag, else the variable, else the default.
+    fn value<T>(
+        &mut self,
+        flag: &'static str,
+        typed: Option<String>,
+        variable: Option<&'static str>,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        let from_env = || {
+            let name = variable?;
+            let text = (self.env)(name).filter(|text| !text.is_empty())?;
+            Some(Setting {
+                text,
+                source: Source::Variable { name, flag },
+            })
+        };
+        let typed = typed.map(|text| Setting {
+            text,
+            source: Source::Flag(flag),
+        });
+        let Some(setting) = typed.or_else(from_env) else {
+            return default;
+        };
+        if let Some(key) = setting.unexpanded() {
+            self.warnings.push(format!(
+                "{} is the literal `{}`: the ConfigMap lacks key {key}, or the container's `env` \
+                 does not name it; the default is used",
+                setting.source, setting.text,
+            ));
+            return default;
+        }
+        match parse(&setting.text) {
+            Ok(value) => value,
+            Err(why) => {
+                self.problems.push(format!("{}: {why}", setting.source));
+                default
+            }
+        }
+    }
+
+    /// The roots: what was typed, else the places of a real host.
+    fn roots(
+        &mut self,
+        sysfs: Option<PathBuf>,
+        dev: Option<PathBuf>,
+        debugfs: Option<PathBuf>,
+        kubelet: Option<PathBuf>,
+    ) -> Roots {
+        let sysfs = sysfs.unwrap_or_else(|| PathBuf::from("/sys"));
+        let debugfs = debugfs.unwrap_or_else(|| sysfs.join("kernel/debug"));
+        let dev = dev.unwrap_or_else(|| PathBuf::from("/dev"));
+        let kubelet = kubelet.unwrap_or_else(|| PathBuf::from("/var/lib/kubelet/device-plugins"));
+        let roots = Roots::new(sysfs, dev, debugfs, kubelet);
+        if let Err(error) = roots.check() {
+            self.problems
+                .push(format!("--sysfs-root {:#}", anyhow::Error::from(error)));
+        }
+        roots
+    }
+}
+
+fn dpdk_driver(text: &str) -> Result<(), String> {
+    match text {
+        "vfio-pci" => Ok(()),
+        "igb_uio" => {
+            Err("`igb_uio` is not offered by this version; allowed is: vfio-pci".to_owned())
+        }
+        _ => Err(format!("unknown driver `{text}`; allowed is: vfio-pci")),
+    }
+}
+
+fn kernel_vf_drivers(text: &str) -> Result<BTreeSet<Family>, String> {
+    qat_policy::parse_kernel_vf_drivers(text).map_err(|error| error.to_string())
+}
+
+fn cap(text: &str) -> Result<Option<NonZeroUsize>, String> {
+    text.trim()
+        .parse()
+        .map(Some)
+        .map_err(|_not_a_count: ParseIntError| {
+            format!("`{text}` is no whole number of at least 1; leave it out to offer every VF")
+        })
+}
+
+fn verbosity(text: &str) -> Result<u8, String> {
+    text.trim()
+        .parse()
+        .map_err(|_not_a_number: ParseIntError| format!("`{text}` is no number from 0 to 255"))
+}
+
+/// A value whose own error says what is allowed.
+fn parsed<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+use std::ffi::OsString;
+
+use clap::Parser as _;
+
+use super::*;
+use crate::compat::translate;
+
+fn resolve_with(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let argv = ["qat-plugin"].iter().chain(args).map(OsString::from);
+    let args = Args::try_parse_from(translate(argv).argv).unwrap();
+    let lookup = |name: &str| {
+        env.iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    };
+    resolve(args, &lookup)
+}
+
+fn problems(args: &[&str], env: &[(&str, &str)]) -> String {
+    resolve_with(args, env).unwrap_err().problems.join("\n")
+}
+
+/// A sysfs root that passes the check, for as long as it lives.
+fn sysfs() -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("bus/pci/devices")).unwrap();
+    let flag = format!("--sysfs-root={}", dir.path().display());
+    (dir, flag)
+}
+
+#[test]
+fn defaults_are_every_family_and_no_cap() {
+    let (_dir, root) = sysfs();
+    let settings = resolve_with(&[&root], &[]).unwrap();
+    assert_eq!(settings.node.families.len(), Family::all().len());
+    assert_eq!(settings.node.cap, None);
+    assert_eq!(settings.node.policy, AllocationPolicy::None);
+    assert_eq!(settings.node.rescan, Duration::from_secs(5));
+    assert!(settings.warnings.is_empty());
+}
+
+#[test]
+fn debugfs_follows_sysfs() {
+    let (dir, root) = sysfs();
+    let settings = resolve_with(&[&root], &[]).unwrap();
+    assert_eq!(
+        settings.node.roots.debugfs.path(),
+        dir.path().join("kernel/debug")
+    );
+}
+
+#[test]
+fn the_articles_arguments_are_understood() {
+    let (_dir, root) = sysfs();
+    let args = [
+        "-dpdk-driver",
+        "vfio-pci",
+        "-kernel-vf-drivers",
+        "dh895xccvf,c6xxvf,c3xxxvf,d15xxvf",
+        "-max-num-devices",
+        "32",
+        "-v",
+        "1",
+        &root,
+    ];
+    let settings = resolve_with(&args, &[]).unwrap();
+    assert_eq!(settings.node.families.len(), 4);
+    assert_eq!(settings.node.cap.map(NonZeroUsize::get), Some(32));
+    assert_eq!(settings.verbosity, 1);
+}
+
+#[test]
+fn the_environment_alone_is_enough_and_flags_win() {
+    let (_dir, root) = sysfs();
+    let env = [
+        ("DPDK_DRIVER", "vfio-pci"),
+        ("KERNEL_VF_DRIVERS", "c6xxvf"),
+        ("MAX_NUM_DEVICES", "7"),
+        ("VERBOSITY", "4"),
+    ];
+    let settings = resolve_with(&[&root], &env).unwrap();
+    assert_eq!(settings.node.families.len(), 1);
+    assert_eq!(settings.node.cap.map(NonZeroUsize::get), Some(7));
+    assert_eq!(settings.verbosity, 4);
+    let settings = resolve_with(&[&root, "-max-num-devices", "9"], &env).unwrap();
+    assert_eq!(settings.node.cap.map(NonZeroUsize::get), Some(9));
+}
+
+#[test]
+fn a_literal_reference_is_named_and_the_default_used() {
+    let (_dir, root) = sysfs();
+    let args = [
+        "-dpdk-driver",
+        "$(DPDK_DRIVER)",
+        "-max-num-devices",
+        "$(MAX_NUM_DEVICES)",
+        &root,
+    ];
+    let settings = resolve_with(&args, &[]).unwrap();
+    assert_eq!(settings.node.cap, None);
+    assert_eq!(settings.warnings.len(), 2);
+    assert!(settings.warnings[0].contains("the ConfigMap lacks key DPDK_DRIVER"));
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let text = problems(
+        &[
+            "-dpdk-driver",
+            "uio",
+            "-kernel-vf-drivers",
+            "4xxxvf,nonsense",
+            "-max-num-devices",
+            "-1",
+            "-allocation-policy",
+            "",
+            "-v",
+            "loud",
+            "--resource-names",
+            "mine",
+            "--rescan-interval",
+            "never",
+            "--log-format",
+            "xml",
+            "--sysfs-root",
+            "/nonexistent",
+        ],
+        &[],
+    );
+    for part in [
+        "-dpdk-driver: unknown driver `uio`",
+        "nonsense",
+        "-max-num-devices: `-1`",
+        "-allocation-policy: unknown allocation policy ``",
+        "balanced",
+        "-v: `loud`",
+        "--resource-names: ",
+        "`mine`",
+        "--rescan-interval: `never`",
+        "`xml`",
+        "/nonexistent",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn bad_values_name_the_variable_they_came_from() {
+    let (_dir, root) = sysfs();
+    let text = problems(&[&root], &[("MAX_NUM_DEVICES", "many")]);
+    assert!(
+        text.starts_with("MAX_NUM_DEVICES (for -max-num-devices): `many`"),
+        "{text}"
+    );
+    let text = problems(&[&root, "-max-num-devices", "0"], &[]);
+    assert!(text.contains("at least 1"), "{text}");
+}

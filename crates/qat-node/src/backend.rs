@@ -1,0 +1,117 @@
+//! A pool of VFs as a plugin of the framework.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use device_plugin::{
+    AllocateError, ContainerEdits, DeviceId, DevicePlugin, DeviceSet, PluginOptions, PreferRequest,
+    ResourceName,
+};
+use passthrough::{Grant, GrantedFunction};
+use qat_policy::{AllocationPolicy, Place, PoolName};
+use sysfs_pci::PciAddress;
+use tokio::sync::watch;
+
+use crate::text::chain;
+use crate::{NodeState, Recheck, RecheckError};
+
+/// Intel's images read the VFs' addresses from `QAT0`, `QAT1`, ….
+const NUMBERED_PREFIX: &str = "QAT";
+
+/// One resource: lists its VFs, prefers and hands them out.
+#[derive(Debug)]
+pub struct PoolBackend {
+    /// The resource as pods ask for it.
+    pub resource: ResourceName,
+    /// The pool behind it.
+    pub pool: PoolName,
+    /// Which free VFs are given first.
+    pub policy: AllocationPolicy,
+    /// Asks the machine before a VF is handed out.
+    pub recheck: Arc<Recheck>,
+    /// The node's state, written by its owner.
+    pub state: watch::Receiver<Arc<NodeState>>,
+    /// What the kubelet is told, written by the owner too.
+    pub devices: watch::Receiver<Arc<DeviceSet>>,
+}
+
+#[async_trait]
+impl DevicePlugin for PoolBackend {
+    fn devices(&self) -> watch::Receiver<Arc<DeviceSet>> {
+        self.devices.clone()
+    }
+
+    fn options(&self) -> PluginOptions {
+        PluginOptions {
+            preferred_allocation: true,
+            ..PluginOptions::default()
+        }
+    }
+
+    async fn prefer(&self, request: &PreferRequest) -> Vec<DeviceId> {
+        let state = Arc::clone(&self.state.borrow());
+        let available: Vec<Place> = request
+            .available
+            .iter()
+            .filter_map(|id| self.place(&state, id))
+            .collect();
+        let must: Vec<PciAddress> = request.must_include.iter().filter_map(address).collect();
+        let chosen = qat_policy::prefer(self.policy, &available, &must, request.size);
+        chosen
+            .iter()
+            .filter_map(|address| address.to_string().parse().ok())
+            .collect()
+    }
+
+    async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
+        let control = self.recheck.control().map_err(refused)?;
+        let mut functions = Vec::with_capacity(ids.len());
+        for id in ids {
+            let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
+            let usable = self.recheck.vf(address, &self.pool).map_err(refused)?;
+            functions.push(GrantedFunction {
+                address,
+                node: Some(usable.node),
+            });
+        }
+        tracing::info!(resource = %self.resource, vfs = %listed(ids), "allocated");
+        Ok(passthrough::edits(&Grant {
+            resource: &self.resource,
+            functions,
+            control,
+            numbered_prefix: Some(NUMBERED_PREFIX),
+        }))
+    }
+}
+
+impl PoolBackend {
+    /// Where a VF sits. A VF of which nothing is known sits nowhere in particular.
+    fn place(&self, state: &NodeState, id: &DeviceId) -> Option<Place> {
+        let address = address(id)?;
+        let known = state
+            .pools
+            .get(&self.pool)
+            .and_then(|vfs| vfs.get(&address));
+        Some(Place {
+            address,
+            pf: known.and_then(|vf| vf.pf),
+            numa_node: known.and_then(|vf| vf.numa_node),
+        })
+    }
+}
+
+/// A device ID of ours is a PCI address.
+fn address(id: &DeviceId) -> Option<PciAddress> {
+    id.as_str().parse().ok()
+}
+
+fn refused(why: RecheckError) -> AllocateError {
+    AllocateError::refused(chain(&why))
+}
+
+fn listed(ids: &[DeviceId]) -> String {
+    ids.iter()
+        .map(DeviceId::as_str)
+        .collect::<Vec<_>>()
+        .join(",")
+}

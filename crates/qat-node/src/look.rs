@@ -1,0 +1,127 @@
+//! One look at the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use qat_policy::{DebugfsRoot, Facts, FunctionKind, Inventory, PfReading, Rules, identify};
+use sysfs_pci::{IommuGroupId, PciAddress, ScanError, ScanFailure, Scanner, Snapshot};
+use vfio_host::{Group, Host, NodeError, VfioNode};
+
+use crate::Roots;
+
+/// Reads the machine again and again, and remembers what cannot change.
+#[derive(Debug)]
+pub struct Looker {
+    host: Host,
+    debugfs: DebugfsRoot,
+    scanner: Scanner,
+    rules: Rules,
+}
+
+/// What one look found: plain data, good to judge, print or compare.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Every QAT PF and VF, and for each VF whether it is offered or why not.
+    pub inventory: Inventory,
+    /// What could not be read, one line for each function.
+    pub failures: Vec<ScanFailure>,
+    /// Functions that went away while they were read.
+    pub vanished: Vec<PciAddress>,
+    /// File system calls that the look made.
+    pub calls: u64,
+}
+
+/// Facts of the host that are not in the scan.
+struct HostFacts {
+    groups: BTreeMap<IommuGroupId, Group>,
+    nodes: BTreeMap<IommuGroupId, Result<VfioNode, NodeError>>,
+    control: Result<VfioNode, NodeError>,
+    readings: BTreeMap<PciAddress, PfReading>,
+}
+
+impl Looker {
+    /// Makes a looker that has seen nothing yet.
+    pub fn new(roots: &Roots, rules: Rules) -> Self {
+        let host = Host {
+            sysfs: roots.sysfs.clone(),
+            dev: roots.dev.clone(),
+            drivers: rules.drivers.clone(),
+        };
+        let scanner = Scanner::new(roots.sysfs.clone());
+        Self {
+            host,
+            debugfs: roots.debugfs.clone(),
+            scanner,
+            rules,
+        }
+    }
+
+    /// Looks at the machine now.
+    ///
+    /// Every read is one that cannot block behind a stuck unbind. `advertised` are the VFs that the
+    /// kubelet knows already; a cap on the number of VFs keeps them rather than newcomers.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError`] when the PCI bus itself cannot be listed. A single bad function is never an
+    /// error: it is in [`Look::failures`].
+    pub fn look(&mut self, advertised: &BTreeSet<PciAddress>) -> Result<Look, ScanError> {
+        let before = sysfs_pci::fs::calls();
+        let snapshot = self.scanner.scan(&qat_policy::depth)?;
+        let facts = self.host_facts(&snapshot);
+        let inventory = Inventory::build(
+            &Facts {
+                snapshot: &snapshot,
+                groups: &facts.groups,
+                nodes: &facts.nodes,
+                control: &facts.control,
+                readings: &facts.readings,
+                denylist_disabled: vfio_host::denylist_disabled(&self.host.sysfs),
+                iommu_present: vfio_host::iommu_present(&self.host.sysfs),
+                advertised,
+            },
+            &self.rules,
+        );
+        let calls = sysfs_pci::fs::calls() - before;
+        let Snapshot {
+            failures, vanished, ..
+        } = snapshot;
+        Ok(Look {
+            inventory,
+            failures,
+            vanished,
+            calls,
+        })
+    }
+
+    fn host_facts(&self, snapshot: &Snapshot) -> HostFacts {
+        let mut facts = HostFacts {
+            groups: vfio_host::groups(snapshot),
+            nodes: BTreeMap::new(),
+            control: vfio_host::control_node(&self.host.dev),
+            readings: BTreeMap::new(),
+        };
+        for function in snapshot.functions.values() {
+            match (identify(function.id), function.iommu_group) {
+                (Some((family, FunctionKind::Pf)), _) => {
+                    let Self { host, debugfs, .. } = self;
+                    let reading = qat_policy::read_pf(
+                        &host.sysfs,
+                        debugfs,
+                        function.address,
+                        function.driver.as_ref(),
+                        family,
+                    );
+                    facts.readings.insert(function.address, reading);
+                }
+                (Some((_, FunctionKind::Vf)), Some(group)) => {
+                    facts
+                        .nodes
+                        .entry(group)
+                        .or_insert_with(|| vfio_host::group_node(&self.host.dev, group));
+                }
+                _ => {}
+            }
+        }
+        facts
+    }
+}

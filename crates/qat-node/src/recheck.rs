@@ -1,0 +1,172 @@
+//! The truth about a VF at the moment it is handed out.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use qat_policy::{DebugfsRoot, Family, FunctionKind, PoolName, ResourceNames, identify};
+use sysfs_pci::{AttrError, PciAddress, PciId};
+use vfio_host::{Host, NodeError, Refusal, Usable, VfioNode};
+
+use crate::NodeSettings;
+use crate::text::chain;
+
+/// Asks the machine about single VFs, now.
+///
+/// A list that was sent to the kubelet may be seconds old. Before a VF goes to a pod everything that
+/// makes it usable is looked at once more, with reads that cannot block.
+#[derive(Debug)]
+pub struct Recheck {
+    host: Host,
+    debugfs: DebugfsRoot,
+    families: BTreeSet<Family>,
+    names: ResourceNames,
+}
+
+/// Why a VF cannot be handed out. The text ends up in `kubectl describe pod`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecheckError {
+    /// The address holds something else than a VF that this node offers.
+    #[error("{address} is {id} now, which is no QAT VF that this node offers")]
+    NotOurs {
+        /// The address.
+        address: PciAddress,
+        /// What is there.
+        id: PciId,
+    },
+    /// The VF cannot be used through VFIO.
+    #[error(transparent)]
+    Unusable(#[from] Refusal),
+    /// The control node of VFIO is not usable.
+    #[error("VFIO is not usable on this node")]
+    Control {
+        /// What is wrong with the node.
+        source: NodeError,
+    },
+    /// The PF is on a VFIO driver itself.
+    #[error(
+        "{address} cannot be used while its PF {pf} is bound to a VFIO driver; bind the PF to its \
+         QAT driver"
+    )]
+    PfOnVfio {
+        /// The VF.
+        address: PciAddress,
+        /// Its PF.
+        pf: PciAddress,
+    },
+    /// The PF serves something else now.
+    #[error(
+        "{address} belongs to pool `{now}` now, because the services of its PF {pf} were changed; \
+         ask for it there"
+    )]
+    Moved {
+        /// The VF.
+        address: PciAddress,
+        /// Its PF.
+        pf: PciAddress,
+        /// The pool it belongs to.
+        now: PoolName,
+    },
+    /// The services of the PF cannot be told.
+    #[error("the services of PF {pf} cannot be told: {why}")]
+    Services {
+        /// The PF.
+        pf: PciAddress,
+        /// What went wrong.
+        why: String,
+    },
+    /// A link or an attribute cannot be read.
+    #[error("{address} cannot be looked at")]
+    Read {
+        /// The function.
+        address: PciAddress,
+        /// The attribute and what the kernel said.
+        source: AttrError,
+    },
+}
+
+impl Recheck {
+    /// Prepares checks under the rules of a node.
+    pub fn new(settings: &NodeSettings) -> Self {
+        let roots = &settings.roots;
+        Self {
+            host: Host {
+                sysfs: roots.sysfs.clone(),
+                dev: roots.dev.clone(),
+                drivers: qat_policy::vfio_drivers(),
+            },
+            debugfs: roots.debugfs.clone(),
+            families: settings.families.clone(),
+            names: settings.names,
+        }
+    }
+
+    /// Looks at a VF that `pool` advertises.
+    ///
+    /// # Errors
+    ///
+    /// [`RecheckError`] when it must not be handed out, with the sentence for the pod's events.
+    pub fn vf(&self, address: PciAddress, pool: &PoolName) -> Result<Usable, RecheckError> {
+        let identity = sysfs_pci::identity(&self.host.sysfs, address).map_err(|source| {
+            if source.is_gone() {
+                RecheckError::Unusable(Refusal::Gone { address })
+            } else {
+                RecheckError::Read { address, source }
+            }
+        })?;
+        match identify(identity.id) {
+            Some((family, FunctionKind::Vf)) if self.families.contains(&family) => {
+                let usable = self.host.recheck(address, None)?;
+                self.pf(address, family, pool)?;
+                Ok(usable)
+            }
+            _ => Err(RecheckError::NotOurs {
+                address,
+                id: identity.id,
+            }),
+        }
+    }
+
+    /// Looks at `/dev/vfio/vfio`, which every user of VFIO needs.
+    ///
+    /// # Errors
+    ///
+    /// [`RecheckError::Control`] when it is missing or no character device.
+    pub fn control(&self) -> Result<VfioNode, RecheckError> {
+        vfio_host::control_node(&self.host.dev).map_err(|source| RecheckError::Control { source })
+    }
+
+    /// Looks at the PF of a VF: whether it runs, and whether it still serves what the pool says. A
+    /// VF inside a guest has none.
+    fn pf(&self, vf: PciAddress, family: Family, pool: &PoolName) -> Result<(), RecheckError> {
+        let sysfs = &self.host.sysfs;
+        let read = |address| move |source| RecheckError::Read { address, source };
+        let Some(pf) = sysfs_pci::physfn(sysfs, vf).map_err(read(vf))? else {
+            return Ok(());
+        };
+        let driver = sysfs_pci::driver(sysfs, pf).map_err(read(pf))?;
+        if driver
+            .as_ref()
+            .is_some_and(|driver| self.host.drivers.contains(driver))
+        {
+            return Err(RecheckError::PfOnVfio { address: vf, pf });
+        }
+        let services = |error: &dyn Error| RecheckError::Services {
+            pf,
+            why: chain(error),
+        };
+        let reading = qat_policy::read_pf(sysfs, &self.debugfs, pf, driver.as_ref(), family);
+        let set = reading.services.map_err(|error| services(&error))?;
+        let now =
+            qat_policy::pool_name(set.as_ref(), self.names).map_err(|error| services(&error))?;
+        if now == *pool {
+            Ok(())
+        } else {
+            Err(RecheckError::Moved {
+                address: vf,
+                pf,
+                now,
+            })
+        }
+    }
+}

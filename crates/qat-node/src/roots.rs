@@ -1,0 +1,97 @@
+//! Where the machine is.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use device_plugin::KubeletDir;
+use qat_policy::DebugfsRoot;
+use sysfs_pci::SysfsRoot;
+use vfio_host::DevRoot;
+
+/// The places through which a node is seen.
+///
+/// In a pod the host's `/sys` may be mounted elsewhere, `/host/sys` say. All links inside sysfs are
+/// relative, so any root works as long as all of sysfs is below it.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// The host's sysfs, normally `/sys`.
+    pub sysfs: SysfsRoot,
+    /// The host's `/dev`.
+    pub dev: DevRoot,
+    /// The host's debugfs, normally `/sys/kernel/debug`. It may be absent: the services of PFs with
+    /// an out-of-tree driver are then unknown.
+    pub debugfs: DebugfsRoot,
+    /// The kubelet's device-plugins directory. It may not be there yet.
+    pub kubelet: KubeletDir,
+}
+
+/// Why a root cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootsError {
+    /// There is no PCI bus below the sysfs root.
+    #[error(
+        "`{}` has no readable PCI bus (`{}`); is the host's /sys mounted at this path",
+        root.display(), path.display()
+    )]
+    NoPciBus {
+        /// The sysfs root.
+        root: PathBuf,
+        /// The directory that should be there.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl Roots {
+    /// Names the four places.
+    pub fn new(
+        sysfs: impl Into<PathBuf>,
+        dev: impl Into<PathBuf>,
+        debugfs: impl Into<PathBuf>,
+        kubelet: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            sysfs: SysfsRoot::new(sysfs),
+            dev: DevRoot::new(dev),
+            debugfs: DebugfsRoot::new(debugfs),
+            kubelet: KubeletDir::new(kubelet),
+        }
+    }
+
+    /// The places of a real host, seen from the host or from a pod with the usual mounts.
+    pub fn host() -> Self {
+        Self::below(Path::new("/"))
+    }
+
+    /// The places of a host whose file system is mounted at `root`.
+    pub fn below(root: &Path) -> Self {
+        Self::new(
+            root.join("sys"),
+            root.join("dev"),
+            root.join("sys/kernel/debug"),
+            root.join("var/lib/kubelet/device-plugins"),
+        )
+    }
+
+    /// Checks what must be there from the start: a PCI bus below the sysfs root.
+    ///
+    /// Everything else (devices, the kubelet, debugfs) may come later and is waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`RootsError::NoPciBus`] when `bus/pci/devices` is missing or unreadable.
+    pub fn check(&self) -> Result<(), RootsError> {
+        let path = self.sysfs.pci_devices();
+        match fs::read_dir(&path) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(RootsError::NoPciBus {
+                root: self.sysfs.path().to_path_buf(),
+                path,
+                source,
+            }),
+        }
+    }
+}

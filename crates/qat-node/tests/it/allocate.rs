@@ -1,0 +1,150 @@
+//! Law 8: Allocate tells the truth about now, whatever the last list said.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use device_plugin::{AllocateError, DeviceId, DevicePlugin as _};
+use node_sim::{Machine, Profile};
+use qat_node::{NodeState, PoolBackend, Recheck, judge, resource_name};
+use qat_policy::AllocationPolicy;
+use sysfs_pci::PciAddress;
+use tokio::sync::watch;
+
+use crate::machine::Site;
+
+fn backend(site: &mut Site) -> PoolBackend {
+    let state = judge(&NodeState::default(), &site.look());
+    let pool = state.pools.keys().next().unwrap().clone();
+    let devices = state.device_set(&pool).unwrap();
+    PoolBackend {
+        resource: resource_name(&pool).unwrap(),
+        pool,
+        policy: AllocationPolicy::None,
+        recheck: Arc::new(Recheck::new(&site.settings)),
+        state: watch::Sender::new(Arc::new(state)).subscribe(),
+        devices: watch::Sender::new(Arc::new(devices)).subscribe(),
+    }
+}
+
+fn id(address: PciAddress) -> DeviceId {
+    address.to_string().parse().unwrap()
+}
+
+/// Allocates one VF after `change`, and expects a refusal that contains every part.
+async fn refused(change: impl FnOnce(&Site, PciAddress), parts: &[&str]) {
+    let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+    let backend = backend(&mut site);
+    let vf = site.node.vfs()[0];
+    backend.allocate(&[id(vf)]).await.unwrap();
+    change(&site, vf);
+    let Err(AllocateError::Refused { reason }) = backend.allocate(&[id(vf)]).await else {
+        panic!("allocated")
+    };
+    for part in parts {
+        assert!(reason.contains(part), "`{part}` is not in `{reason}`");
+    }
+    // A VF of another PF of the same pool is not harmed.
+    backend
+        .allocate(&[id(site.node.vfs_of(site.node.pfs()[2])[0])])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_vf_that_is_gone() {
+    refused(|site, vf| site.node.unplug(vf).unwrap(), &["0000:6b:00.1"]).await;
+}
+
+#[tokio::test]
+async fn a_vf_without_driver() {
+    refused(
+        |site, vf| site.node.unbind(vf).unwrap(),
+        &["0000:6b:00.1", "driver"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_vf_on_another_driver() {
+    let rebind = |site: &Site, vf| {
+        site.node.unbind(vf).unwrap();
+        site.node.bind(vf, "uio_pci_generic").unwrap();
+    };
+    refused(rebind, &["0000:6b:00.1", "uio_pci_generic"]).await;
+}
+
+#[tokio::test]
+async fn a_vf_that_somebody_has_open() {
+    refused(
+        |site, vf| site.node.set_enable(vf, 1).unwrap(),
+        &["0000:6b:00.1", "open"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_vf_without_node() {
+    let remove = |site: &Site, vf| {
+        site.node
+            .remove_node(site.node.group_of(vf).unwrap())
+            .unwrap();
+    };
+    refused(remove, &["/dev/vfio/"]).await;
+}
+
+#[tokio::test]
+async fn a_vf_whose_pf_serves_something_else_now() {
+    let change = |site: &Site, _| site.node.set_services(site.node.pfs()[0], "dc").unwrap();
+    refused(change, &["pool `dc`", "0000:6b:00.0"]).await;
+}
+
+#[tokio::test]
+async fn a_vf_whose_pf_says_nonsense() {
+    let change = |site: &Site, _| {
+        site.node
+            .set_services(site.node.pfs()[0], "quantum")
+            .unwrap()
+    };
+    refused(change, &["0000:6b:00.0", "quantum"]).await;
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_address() {
+    let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+    let backend = backend(&mut site);
+    let error = backend
+        .allocate(&["nonsense".parse().unwrap()])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AllocateError::Unknown { .. }));
+}
+
+#[tokio::test]
+async fn a_function_that_is_no_vf_of_ours() {
+    let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+    let backend = backend(&mut site);
+    for address in site.node.others().into_iter().chain(site.node.pfs()) {
+        let error = backend.allocate(&[id(address)]).await.unwrap_err();
+        assert!(error.to_string().contains("no QAT VF"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_holds_exactly_the_vfs_asked_for() {
+    let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+    let backend = backend(&mut site);
+    let vfs = site.node.vfs();
+    let edits = backend.allocate(&[id(vfs[3]), id(vfs[0])]).await.unwrap();
+    assert_eq!(
+        edits.envs["PCI_RESOURCE_QAT_INTEL_COM_CY"],
+        format!("{},{}", vfs[0], vfs[3])
+    );
+    let nodes: BTreeSet<_> = edits
+        .devices
+        .iter()
+        .map(|node| node.host_path.clone())
+        .collect();
+    let group = |vf| format!("/dev/vfio/{}", site.node.group_of(vf).unwrap());
+    let expected = [group(vfs[0]), group(vfs[3]), "/dev/vfio/vfio".to_owned()];
+    assert_eq!(nodes, expected.into_iter().map(Into::into).collect());
+}
