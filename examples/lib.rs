@@ -1,1 +1,2 @@
-//! Examples; see `simulated_node/main.rs`.
+//! Holds the package together; the examples are beside this file.
+#![forbid(unsafe_code)]

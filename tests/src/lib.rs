@@ -1,1 +1,11 @@
-//! Harness.
+//! What the end-to-end tests stand on: the real binaries, on a simulated node, with a strict
+//! kubelet.
+#![forbid(unsafe_code)]
+
+mod binary;
+mod daemon;
+mod scene;
+
+pub use self::binary::binary;
+pub use self::daemon::Daemon;
+pub use self::scene::{DEADLINE, Scene};

@@ -42,7 +42,19 @@ pub(crate) struct Translated {
     /// The command line without klog flags, long options with two dashes.
     pub(crate) argv: Vec<OsString>,
     /// klog flags that have no meaning here, as they were typed.
-    pub(crate) ignored: Vec<String>,
+    pub(crate) ignored: Ignored,
+}
+
+/// Flags that were left out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ignored(Vec<String>);
+
+impl Ignored {
+    /// What to say about them, if there are any.
+    pub(crate) fn warning(&self) -> Option<String> {
+        (!self.0.is_empty())
+            .then(|| format!("klog flags without a meaning here: {}", self.0.join(" ")))
+    }
 }
 
 /// Translates a whole command line, program name first.
@@ -70,7 +82,10 @@ pub(crate) fn translate(args: impl IntoIterator<Item = OsString>) -> Translated 
             argv.push(arg);
         }
     }
-    Translated { argv, ignored }
+    Translated {
+        argv,
+        ignored: Ignored(ignored),
+    }
 }
 
 /// The name of a flag, and whether its value is in the same argument.
@@ -93,7 +108,7 @@ mod tests {
             .argv
             .iter()
             .map(|arg| arg.to_string_lossy().into_owned());
-        (argv.collect(), translated.ignored)
+        (argv.collect(), translated.ignored.0)
     }
 
     #[test]

@@ -1,1 +1,35 @@
-//! A strict kubelet.
+//! A kubelet for tests: strict where the real one is strict, talkative where it is silent.
+//!
+//! [`Kubelet`] has the documentation for users. Inside, `state` owns every fact behind one
+//! lock, `registration` and `stream` are the two directions of the wire, `choice` picks
+//! devices, `admission` and `calls` ask plugins, and `merge` puts their answers together.
+
+mod admission;
+mod calls;
+mod choice;
+mod dial;
+mod list;
+mod merge;
+mod name;
+mod narrate;
+mod options;
+mod pod;
+mod random;
+mod registration;
+mod resource;
+mod shared;
+mod simulator;
+mod sockets;
+mod state;
+mod stream;
+mod transcript;
+mod view;
+mod wait;
+
+pub use merge::{AnswerDevice, AnswerMount, Conflict, ConflictKind, ContainerAnswer};
+pub use options::{Fault, KubeletOptions, Reregistration, Restart};
+pub use pod::{AdmissionError, Pod, PodSpec};
+pub use simulator::Kubelet;
+pub use transcript::{Event, EventKind, StreamEnd, Transcript};
+pub use view::{PluginOptions, ResourceView, SimDevice};
+pub use wait::WaitTimeout;

@@ -1,0 +1,40 @@
+//! The life of the process, from valid settings to a signal.
+
+use std::pin::pin;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::settings::Settings;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// One thread is enough: everything is short, and what the kernel may block is not done here.
+pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+    plugin_admin::init(settings.log_format, settings.verbosity).context("cannot set up the log")?;
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let stop = CancellationToken::new();
+    let mut node = pin!(qat_node::run(settings.node, stop.clone()));
+    tokio::select! {
+        ended = &mut node => return Ok(ended?),
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+    }
+    stop.cancel();
+    Ok(node.await?)
+}

@@ -1,0 +1,192 @@
+//! What a caller can ask of the kubelet before and while it runs.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
+
+/// How a [`Kubelet`](crate::Kubelet) behaves.
+///
+/// The default is a healthy kubelet of today with a random seed.
+///
+/// ```
+/// use std::time::Duration;
+/// use node_sim::{Fault, KubeletOptions, Reregistration};
+///
+/// let options = KubeletOptions::new()
+///     .seed(7)
+///     .reregistration(Reregistration::RaceUntil136)
+///     .once(Fault::DelayOptions(Duration::from_millis(200)))
+///     .always(Fault::NoDialBack);
+/// # drop(options);
+/// ```
+#[derive(Clone, Debug)]
+pub struct KubeletOptions {
+    pub(super) seed: u64,
+    pub(super) sockets: Restart,
+    pub(super) reregistration: Reregistration,
+    pub(super) dial_timeout: Duration,
+    pub(super) pre_start_timeout: Duration,
+    pub(super) stop_grace: Duration,
+    pub(super) faults: Vec<(Fault, Times)>,
+}
+
+impl Default for KubeletOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl KubeletOptions {
+    /// The behaviour of a healthy kubelet, with the timeouts of Kubernetes 1.36.
+    pub fn new() -> Self {
+        Self {
+            seed: RandomState::new().build_hasher().finish(),
+            sockets: Restart::WipeSockets,
+            reregistration: Reregistration::Fixed,
+            dial_timeout: Duration::from_secs(10),
+            pre_start_timeout: Duration::from_secs(30),
+            stop_grace: Duration::from_mins(5),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Sets the seed of every random order: device IDs in a request, resources of a pod.
+    ///
+    /// The transcript begins with the seed, so that a failed run can be repeated.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Says what happens to sockets that are in the directory at the first start.
+    #[must_use]
+    pub fn sockets(self, sockets: Restart) -> Self {
+        Self { sockets, ..self }
+    }
+
+    /// Says what the end of an old stream does after a second registration.
+    #[must_use]
+    pub fn reregistration(self, reregistration: Reregistration) -> Self {
+        Self {
+            reregistration,
+            ..self
+        }
+    }
+
+    /// Sets how long the kubelet tries to reach the plugin's socket inside `Register`.
+    /// Default: 10 s, as in the real one.
+    #[must_use]
+    pub fn dial_timeout(self, dial_timeout: Duration) -> Self {
+        Self {
+            dial_timeout,
+            ..self
+        }
+    }
+
+    /// Sets how long the kubelet waits for `PreStartContainer`. Default: 30 s.
+    #[must_use]
+    pub fn pre_start_timeout(self, pre_start_timeout: Duration) -> Self {
+        Self {
+            pre_start_timeout,
+            ..self
+        }
+    }
+
+    /// Sets how long a resource without a plugin is remembered. Default: 5 min.
+    #[must_use]
+    pub fn stop_grace(self, stop_grace: Duration) -> Self {
+        Self { stop_grace, ..self }
+    }
+
+    /// Misbehaves the next time the step of `fault` is reached.
+    ///
+    /// Faults of one kind are used up in the order in which they were given.
+    #[must_use]
+    pub fn once(mut self, fault: Fault) -> Self {
+        self.faults.push((fault, Times::Once));
+        self
+    }
+
+    /// Misbehaves every time the step of `fault` is reached.
+    #[must_use]
+    pub fn always(mut self, fault: Fault) -> Self {
+        self.faults.push((fault, Times::Always));
+        self
+    }
+}
+
+/// What a start does with the sockets in the device plugin directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Restart {
+    /// Removes every socket before `kubelet.sock` is there again, as the real kubelet does.
+    /// Files and directories stay.
+    WipeSockets,
+    /// Leaves the sockets of plugins alone. Only an old `kubelet.sock` is replaced.
+    KeepSockets,
+}
+
+/// What happens when a resource was registered twice and the first stream ends late.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reregistration {
+    /// The end of a stream concerns its own client only.
+    Fixed,
+    /// Kubernetes up to 1.36: clients are found by resource name, so the end of the old
+    /// stream disconnects the new client and marks its devices unhealthy
+    /// (kubernetes/kubernetes#127803).
+    RaceUntil136,
+}
+
+/// One way in which the kubelet can misbehave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Answers `Register` with an error of this text.
+    RefuseRegister {
+        /// The text of the gRPC status.
+        message: String,
+    },
+    /// Waits this long before it looks at `Register` at all.
+    DelayRegister(Duration),
+    /// Accepts `Register`, but never dials the plugin. No stream is opened.
+    NoDialBack,
+    /// Waits this long between the dial and `GetDevicePluginOptions`.
+    DelayOptions(Duration),
+    /// Hangs up after this many device lists of one stream. With 0 it opens the stream and
+    /// hangs up at once.
+    DropStreamAfter {
+        /// How many lists are taken first.
+        lists: u64,
+    },
+}
+
+impl Fault {
+    /// Makes a [`RefuseRegister`](Self::RefuseRegister) with this text.
+    pub fn refuse(message: impl Into<String>) -> Self {
+        Self::RefuseRegister {
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RefuseRegister { message } => write!(f, "refuses Register: {message}"),
+            Self::DelayRegister(delay) => write!(f, "sits on Register for {delay:?}"),
+            Self::NoDialBack => f.write_str("does not dial the plugin"),
+            Self::DelayOptions(delay) => {
+                write!(f, "waits {delay:?} before GetDevicePluginOptions")
+            }
+            Self::DropStreamAfter { lists } => write!(f, "hangs up after {lists} lists"),
+        }
+    }
+}
+
+/// How often a fault strikes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Times {
+    Once,
+    Always,
+}

@@ -1,0 +1,188 @@
+//! Pods, as far as a device plugin can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+use tonic::{Code, Status};
+
+use super::merge::{Conflict, ContainerAnswer};
+
+/// A pod of one container that asks for devices.
+///
+/// Can be made from a list of resources and counts. A resource that is named twice counts
+/// twice.
+///
+/// ```
+/// use node_sim::PodSpec;
+///
+/// let named = PodSpec::new("vm-a").request("example.com/nic", 2).numa_node(1);
+/// let unnamed = PodSpec::from([("example.com/nic", 2)]);
+/// # drop((named, unnamed));
+/// ```
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct PodSpec {
+    pub(super) name: Option<String>,
+    pub(super) requests: BTreeMap<String, usize>,
+    pub(super) affinity: BTreeSet<i64>,
+}
+
+impl PodSpec {
+    /// A pod with this name and no devices.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Asks for `count` devices of `resource`.
+    #[must_use]
+    pub fn request(mut self, resource: impl Into<String>, count: usize) -> Self {
+        *self.requests.entry(resource.into()).or_default() += count;
+        self
+    }
+
+    /// Has the topology manager prefer this NUMA node. May be called for several nodes.
+    ///
+    /// Without it the kubelet has no preference, as with the topology manager policy `none`.
+    #[must_use]
+    pub fn numa_node(mut self, node: i64) -> Self {
+        self.affinity.insert(node);
+        self
+    }
+}
+
+impl<'a> From<&[(&'a str, usize)]> for PodSpec {
+    fn from(requests: &[(&'a str, usize)]) -> Self {
+        requests
+            .iter()
+            .fold(Self::default(), |pod, &(resource, count)| {
+                pod.request(resource, count)
+            })
+    }
+}
+
+impl<'a, const N: usize> From<&[(&'a str, usize); N]> for PodSpec {
+    fn from(requests: &[(&'a str, usize); N]) -> Self {
+        Self::from(&requests[..])
+    }
+}
+
+impl<'a, const N: usize> From<[(&'a str, usize); N]> for PodSpec {
+    fn from(requests: [(&'a str, usize); N]) -> Self {
+        Self::from(&requests[..])
+    }
+}
+
+/// A pod that runs. It keeps its devices until [`Kubelet::delete`](crate::Kubelet::delete).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pod {
+    pub(super) uid: u64,
+    /// The name from the [`PodSpec`], or `pod-N`.
+    pub name: String,
+    /// The device IDs by resource, in the order in which the plugin was asked for them.
+    pub devices: BTreeMap<String, Vec<String>>,
+    /// What each plugin answered, by resource.
+    pub answers: BTreeMap<String, ContainerAnswer>,
+    /// What the container gets: all answers, merged.
+    pub answer: ContainerAnswer,
+    /// What was lost in the merge.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Why a pod failed.
+///
+/// The text is what the real kubelet writes to the status of the pod. That is the one place
+/// where a user sees what a plugin has to say, so a test may want to look at it.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum AdmissionError {
+    /// No plugin has registered the resource, or its plugin stayed away for too long.
+    #[error(
+        "Allocate failed due to cannot allocate unregistered device {resource}, which is unexpected"
+    )]
+    Unregistered {
+        /// The resource.
+        resource: String,
+    },
+    /// The resource has no healthy device.
+    #[error(
+        "Allocate failed due to no healthy devices present; cannot allocate unhealthy devices {resource}, which is unexpected"
+    )]
+    NoHealthyDevices {
+        /// The resource.
+        resource: String,
+    },
+    /// There are healthy devices, but too few of them are free.
+    #[error(
+        "Allocate failed due to requested number of devices unavailable for {resource}. Requested: {requested}, Available: {available}, which is unexpected"
+    )]
+    Unavailable {
+        /// The resource.
+        resource: String,
+        /// How many devices the pod asks for.
+        requested: usize,
+        /// How many are healthy and free.
+        available: usize,
+    },
+    /// The plugin answered `GetPreferredAllocation` with an error. It never should.
+    #[error(
+        "Allocate failed due to device plugin GetPreferredAllocation rpc failed with err: rpc error: code = {code} desc = {message}, which is unexpected"
+    )]
+    Preferred {
+        /// The resource.
+        resource: String,
+        /// The gRPC code, as Go spells it.
+        code: String,
+        /// The text of the gRPC status.
+        message: String,
+    },
+    /// The plugin answered `Allocate` with an error.
+    #[error(
+        "Allocate failed due to rpc error: code = {code} desc = {message}, which is unexpected"
+    )]
+    Allocate {
+        /// The resource.
+        resource: String,
+        /// The gRPC code, as Go spells it.
+        code: String,
+        /// The text of the gRPC status.
+        message: String,
+    },
+    /// The plugin answered `Allocate` without a container response.
+    #[error(
+        "Allocate failed due to no containers return in allocation response of {resource}, which is unexpected"
+    )]
+    EmptyAnswer {
+        /// The resource.
+        resource: String,
+    },
+    /// The plugin hung up and did not come back yet.
+    #[error("Allocate failed due to endpoint {resource} has been stopped, which is unexpected")]
+    Stopped {
+        /// The resource.
+        resource: String,
+    },
+    /// The plugin answered `PreStartContainer` with an error, or too late.
+    #[error(
+        "device plugin PreStartContainer rpc failed with err: rpc error: code = {code} desc = {message}"
+    )]
+    PreStart {
+        /// The resource.
+        resource: String,
+        /// The gRPC code, as Go spells it.
+        code: String,
+        /// The text of the gRPC status.
+        message: String,
+    },
+}
+
+/// The code of `status` as Go prints it, and its text.
+pub(super) fn in_go(status: &Status) -> (String, String) {
+    let code = match status.code() {
+        Code::Ok => "OK".to_owned(),
+        Code::Cancelled => "Canceled".to_owned(),
+        other => format!("{other:?}"),
+    };
+    (code, status.message().to_owned())
+}

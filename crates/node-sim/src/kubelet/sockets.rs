@@ -1,0 +1,89 @@
+//! The device plugin directory, and the connections from plugins.
+
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    io,
+    net::Shutdown,
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
+        net::UnixStream as StdStream,
+    },
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use kubelet_api::deviceplugin::v1beta1::KUBELET_SOCKET;
+use tokio::net::{UnixListener, UnixStream};
+
+use super::options::Restart;
+
+/// Makes the directory and removes the sockets that are to go. Returns their names, sorted.
+///
+/// Only sockets are removed, as since Kubernetes 1.33. Sub-directories are not entered.
+pub(super) fn prepare(dir: &Path, sockets: Restart) -> io::Result<Vec<String>> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o750);
+    builder
+        .create(dir)
+        .map_err(|error| at("make directory", dir, &error))?;
+    let mut removed = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let goes = sockets == Restart::WipeSockets || name == KUBELET_SOCKET;
+        if goes && entry.file_type()?.is_socket() && remove(&entry.path())? {
+            removed.push(name);
+        }
+    }
+    removed.sort_unstable();
+    Ok(removed)
+}
+
+/// Removes a socket. `false`: its plugin was faster.
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at("remove", path, &error)),
+    }
+}
+
+/// Listens on `kubelet.sock`, for the owner only.
+pub(super) fn listen(dir: &Path) -> io::Result<UnixListener> {
+    let path = dir.join(KUBELET_SOCKET);
+    let listener = UnixListener::bind(&path).map_err(|error| at("listen on", &path, &error))?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn at(what: &str, path: &Path, error: &io::Error) -> io::Error {
+    let text = format!("cannot {what} `{}`: {error}", path.display());
+    io::Error::new(error.kind(), text)
+}
+
+/// All accepted connections, so that a kubelet that dies can hang up on every plugin.
+///
+/// The server library runs each connection in a task of its own. The task ends when its
+/// socket does.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Connections(Arc<Mutex<Vec<StdStream>>>);
+
+impl Connections {
+    /// Remembers a second handle of `stream`.
+    pub(super) fn track(&self, stream: UnixStream) -> io::Result<UnixStream> {
+        let stream = stream.into_std()?;
+        let handle = stream.try_clone()?;
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(handle);
+        UnixStream::from_std(stream)
+    }
+
+    /// Hangs up on everybody.
+    pub(super) fn cut(&self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for stream in all.drain(..) {
+            // An error means that the plugin was faster.
+            drop(stream.shutdown(Shutdown::Both));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Every fact that the kubelet holds, and the rules by which it changes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use kubelet_api::deviceplugin::v1beta1::Device;
+
+use super::{
+    list,
+    options::{Fault, KubeletOptions, Reregistration, Times},
+    random::Random,
+    resource::{Endpoint, Resource},
+    transcript::{EventKind, Log, StreamEnd},
+    view::ResourceView,
+};
+
+/// The state behind the one lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) log: Log,
+    pub(super) random: Random,
+    pub(super) resources: BTreeMap<String, Resource>,
+    /// The registration server's clients. Up to 1.36 a resource name is all that finds one.
+    pub(super) clients: BTreeMap<String, u64>,
+    /// The checkpoint: which pod has which devices.
+    pub(super) pods: BTreeMap<u64, Assignment>,
+    pub(super) faults: Vec<(Fault, Times)>,
+    last_number: u64,
+    reregistration: Reregistration,
+    stop_grace: Duration,
+}
+
+/// The devices of one pod.
+#[derive(Default, Debug)]
+pub(super) struct Assignment {
+    pub(super) devices: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl State {
+    pub(super) fn new(options: &KubeletOptions) -> Self {
+        Self {
+            log: Log::new(),
+            random: Random::new(options.seed),
+            resources: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            faults: options.faults.clone(),
+            last_number: 0,
+            reregistration: options.reregistration,
+            stop_grace: options.stop_grace,
+        }
+    }
+
+    pub(super) fn record(&mut self, kind: EventKind) {
+        self.log.push(kind);
+    }
+
+    pub(super) fn warn(&mut self, resource: &str, text: impl Into<String>) {
+        let resource = resource.to_owned();
+        let text = text.into();
+        self.record(EventKind::Warning { resource, text });
+    }
+
+    /// A number that was not used before.
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Reaches a step: takes the first fault that `fits`, and records it.
+    pub(super) fn fault<T>(
+        &mut self,
+        resource: &str,
+        fits: impl Fn(&Fault) -> Option<T>,
+    ) -> Option<T> {
+        let (index, value) = self
+            .faults
+            .iter()
+            .enumerate()
+            .find_map(|(index, (fault, _))| fits(fault).map(|value| (index, value)))?;
+        let fault = self.faults[index].0.clone();
+        if self.faults[index].1 == Times::Once {
+            self.faults.remove(index);
+        }
+        self.record(EventKind::Misbehaved {
+            resource: resource.to_owned(),
+            fault,
+        });
+        Some(value)
+    }
+
+    /// The kubelet begins anew: known resources have no devices and no plugin.
+    pub(super) fn begin(&mut self) {
+        let now = Instant::now();
+        self.clients.clear();
+        for resource in self.resources.values_mut() {
+            *resource = Resource::from_checkpoint(now);
+        }
+    }
+
+    /// A client is entered before it is connected. A later one takes the place.
+    pub(super) fn enter_client(&mut self, resource: &str) -> u64 {
+        let stream = self.number();
+        self.clients.insert(resource.to_owned(), stream);
+        stream
+    }
+
+    /// The client could not be connected.
+    pub(super) fn leave_client(&mut self, resource: &str, stream: u64) {
+        let own = self.clients.get(resource) == Some(&stream);
+        if own || self.reregistration == Reregistration::RaceUntil136 {
+            self.clients.remove(resource);
+        }
+    }
+
+    /// The plugin was reached and gave its options. The devices stay until the first list.
+    pub(super) fn connected(&mut self, name: &str, endpoint: Endpoint) {
+        let stream = endpoint.stream;
+        let resource = self.resources.entry(name.to_owned()).or_default();
+        resource.endpoint = Some(endpoint);
+        resource.registrations += 1;
+        resource.stopped = None;
+        self.record(EventKind::Registered {
+            resource: name.to_owned(),
+            stream,
+        });
+    }
+
+    pub(super) fn stream_opened(&mut self, name: &str, stream: u64) {
+        if let Some(endpoint) = self.endpoint(name, stream) {
+            endpoint.streaming = true;
+        }
+        self.record(EventKind::StreamOpened {
+            resource: name.to_owned(),
+            stream,
+        });
+    }
+
+    /// A list replaces the one before, whichever stream it came from. `first` tells whether
+    /// it is the first one of its stream.
+    pub(super) fn list(&mut self, name: &str, stream: u64, first: bool, devices: Vec<Device>) {
+        let (list, mut warnings) = list::read(devices);
+        let assigned = self.assigned(name);
+        let Some(resource) = self.resources.get_mut(name) else {
+            return;
+        };
+        warnings.extend(list::compare(&resource.devices, &list, &assigned));
+        if !first && resource.devices == list {
+            let text = "the list is the same as before; each one makes the kubelet write a file";
+            warnings.push(text.to_owned());
+        }
+        let healthy = list.values().filter(|device| device.healthy).count();
+        let unhealthy = list.len() - healthy;
+        resource.devices = list;
+        resource.lists_received += 1;
+        warnings.extend(self.shared_ids(name));
+        self.record(EventKind::List {
+            resource: name.to_owned(),
+            stream,
+            healthy,
+            unhealthy,
+        });
+        for text in warnings {
+            self.warn(name, text);
+        }
+    }
+
+    /// IDs must differ over all resources: the health in a pod's status is found by ID alone.
+    fn shared_ids(&self, name: &str) -> Vec<String> {
+        let Some(own) = self.resources.get(name) else {
+            return Vec::new();
+        };
+        let others = self.resources.iter().filter(|(other, _)| *other != name);
+        others
+            .flat_map(|(other, resource)| {
+                let shared = resource
+                    .devices
+                    .keys()
+                    .filter(|id| own.devices.contains_key(*id));
+                shared.map(move |id| format!("the ID `{id}` is also a device of {other}"))
+            })
+            .collect()
+    }
+
+    /// A stream is over.
+    pub(super) fn stream_ended(&mut self, name: &str, stream: u64, end: StreamEnd) {
+        if let Some(endpoint) = self.endpoint(name, stream) {
+            endpoint.streaming = false;
+        }
+        self.record(EventKind::StreamEnded {
+            resource: name.to_owned(),
+            stream,
+            end,
+        });
+        match self.reregistration {
+            Reregistration::Fixed => {
+                if self.clients.get(name) == Some(&stream) {
+                    self.clients.remove(name);
+                }
+                self.disconnect(name, stream);
+            }
+            // Whoever is found under the name is disconnected, be it another client.
+            Reregistration::RaceUntil136 => {
+                if let Some(current) = self.clients.remove(name) {
+                    self.disconnect(name, current);
+                }
+            }
+        }
+    }
+
+    /// Hangs up on a client. If it is the one that counts, its devices become unhealthy. In
+    /// the race they do in any case, because only the name is looked at.
+    fn disconnect(&mut self, name: &str, stream: u64) {
+        let by_name = self.reregistration == Reregistration::RaceUntil136;
+        if let Some(endpoint) = self.endpoint(name, stream) {
+            endpoint.streaming = false;
+            endpoint.client.token.cancel();
+        } else if !by_name {
+            return;
+        }
+        let Some(resource) = self.resources.get_mut(name) else {
+            return;
+        };
+        resource.stopped = Some(Instant::now());
+        for device in resource.devices.values_mut() {
+            device.healthy = false;
+        }
+        self.record(EventKind::MarkedUnhealthy {
+            resource: name.to_owned(),
+        });
+    }
+
+    /// The endpoint of a resource, if it is still the one of this client.
+    fn endpoint(&mut self, name: &str, stream: u64) -> Option<&mut Endpoint> {
+        let endpoint = self.resources.get_mut(name)?.endpoint.as_mut()?;
+        (endpoint.stream == stream).then_some(endpoint)
+    }
+
+    /// A new pod without devices.
+    pub(super) fn new_pod(&mut self) -> u64 {
+        let uid = self.number();
+        self.pods.insert(uid, Assignment::default());
+        uid
+    }
+
+    /// The devices of `resource` that belong to pods.
+    pub(super) fn assigned(&self, resource: &str) -> BTreeSet<String> {
+        let sets = self
+            .pods
+            .values()
+            .filter_map(|pod| pod.devices.get(resource));
+        sets.flatten().cloned().collect()
+    }
+
+    /// Forgets resources whose plugin stayed away for too long. Returns when to look again.
+    pub(super) fn expire(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let grace = self.stop_grace;
+        let end = |resource: &Resource| resource.stopped.map(|stopped| stopped + grace);
+        let gone: Vec<String> = self
+            .resources
+            .iter()
+            .filter(|(_, resource)| end(resource).is_some_and(|end| end <= now))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for resource in gone {
+            self.resources.remove(&resource);
+            self.record(EventKind::Forgotten { resource });
+        }
+        self.resources.values().filter_map(end).min()
+    }
+
+    pub(super) fn views(&self) -> BTreeMap<String, ResourceView> {
+        let view = |(name, resource): (&String, &Resource)| {
+            let assigned = self.assigned(name).len();
+            (name.clone(), resource.view(name, assigned))
+        };
+        self.resources.iter().map(view).collect()
+    }
+}

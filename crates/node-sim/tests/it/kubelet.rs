@@ -1,0 +1,70 @@
+//! The simulated kubelet against a tiny plugin: each behaviour once.
+#![expect(clippy::unwrap_used, reason = "test helpers fail the test")]
+
+mod lifecycle;
+mod plugin;
+mod pods;
+mod registering;
+
+use std::time::Duration;
+
+use kubelet_api::deviceplugin::v1beta1::Device;
+use node_sim::{Kubelet, KubeletOptions, ResourceView};
+use plugin::{Answers, Plugin, register};
+use tempfile::TempDir;
+
+const NIC: &str = "example.com/nic";
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A kubelet in a directory of its own.
+struct Node {
+    kubelet: Kubelet,
+    dir: TempDir,
+}
+
+impl Node {
+    async fn new() -> Self {
+        Self::with(KubeletOptions::new()).await
+    }
+
+    async fn with(options: KubeletOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let kubelet = Kubelet::start_with(dir.path(), options).await.unwrap();
+        Self { kubelet, dir }
+    }
+
+    /// A plugin for `NIC`, registered, with its first list received.
+    async fn nic(&self, ids: &[&str], answers: Answers) -> Plugin {
+        let devices = ids.iter().map(|id| plugin::healthy(id)).collect();
+        self.plugin("nic.sock", NIC, devices, answers).await
+    }
+
+    async fn plugin(
+        &self,
+        socket: &str,
+        resource: &str,
+        devices: Vec<Device>,
+        answers: Answers,
+    ) -> Plugin {
+        let plugin = Plugin::serve(self.dir.path(), socket, devices, answers);
+        let before = self
+            .kubelet
+            .resource(resource)
+            .map_or(0, |view| view.lists_received);
+        register(self.dir.path(), socket, resource).await.unwrap();
+        let listed = |view: &ResourceView| view.streaming && view.lists_received > before;
+        self.kubelet
+            .wait_for(resource, listed, LIMIT)
+            .await
+            .unwrap();
+        plugin
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.kubelet
+            .transcript()
+            .warnings()
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the simulated node.
+
+mod kubelet;
+#[cfg(test)]
+mod trees;

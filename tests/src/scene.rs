@@ -1,0 +1,51 @@
+//! A node, a kubelet and the daemon.
+
+use std::time::Duration;
+
+use node_sim::{Kubelet, Machine, SimNode};
+use tempfile::TempDir;
+
+use crate::Daemon;
+
+/// How long anything that must happen may take on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A simulated node with a kubelet on it.
+#[derive(Debug)]
+pub struct Scene {
+    /// The trees.
+    pub node: SimNode,
+    /// The kubelet.
+    pub kubelet: Kubelet,
+    /// Removed when the scene ends.
+    _dir: TempDir,
+}
+
+impl Scene {
+    /// Writes the machine and starts a kubelet.
+    ///
+    /// # Errors
+    ///
+    /// When the trees cannot be written or the kubelet cannot listen.
+    pub async fn new(machine: Machine) -> anyhow::Result<Self> {
+        let dir = node_sim::scratch()?;
+        let node = machine.write(dir.path())?;
+        let kubelet = Kubelet::start(&node.kubelet_dir()).await?;
+        Ok(Self {
+            node,
+            kubelet,
+            _dir: dir,
+        })
+    }
+
+    /// Starts the daemon with a short time between looks, so that changes show soon.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn daemon(&self, args: &[&str]) -> anyhow::Result<Daemon> {
+        let mut all = vec!["--rescan-interval=100ms"];
+        all.extend(args);
+        Daemon::start(self.node.root(), &all, &[])
+    }
+}
