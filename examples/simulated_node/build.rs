@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use crate::say::explain;
+use crate::say::{chapter, explain};
 
 /// The binaries of this workspace.
 pub(crate) struct Binaries {
@@ -17,6 +17,7 @@ pub(crate) struct Binaries {
 impl Binaries {
     /// Builds both with the cargo that runs the demo, and says so first.
     pub(crate) fn build() -> anyhow::Result<Self> {
+        chapter("Build");
         explain(
             "Building qat-plugin and qat-inspect; what they share with this demo is built already, \
              the rest takes about half a minute on two cores.",
@@ -29,7 +30,11 @@ impl Binaries {
             .stderr(Stdio::inherit())
             .output()
             .context("cannot start cargo")?;
-        ensure!(output.status.success(), "the build failed: {}", output.status);
+        ensure!(
+            output.status.success(),
+            "the build failed: {}",
+            output.status
+        );
         let messages = String::from_utf8(output.stdout).context("cargo's messages")?;
         let find = |name: &str| {
             messages
@@ -38,7 +43,10 @@ impl Binaries {
                 .find(|path| path.file_stem().is_some_and(|stem| stem == name))
                 .with_context(|| format!("cargo built no {name}"))
         };
-        let binaries = Self { plugin: find("qat-plugin")?, inspect: find("qat-inspect")? };
+        let binaries = Self {
+            plugin: find("qat-plugin")?,
+            inspect: find("qat-inspect")?,
+        };
         explain(&format!("Built in {} s.", before.elapsed().as_secs()));
         Ok(binaries)
     }

@@ -1,13 +1,14 @@
 //! What the demo prints.
 
-use node_sim::Pod;
-
 /// Text is wrapped to this many characters.
 const WIDTH: usize = 96;
 
 /// A heading.
 pub(crate) fn chapter(title: &str) {
-    println!("\n== {title} {}", "=".repeat(WIDTH.saturating_sub(title.len() + 4)));
+    println!(
+        "\n== {title} {}",
+        "=".repeat(WIDTH.saturating_sub(title.len() + 4))
+    );
 }
 
 /// A paragraph for the reader.
@@ -31,13 +32,4 @@ pub(crate) fn lines(text: &str) {
     for line in text.lines() {
         println!("    {line}");
     }
-}
-
-/// What a container was given.
-pub(crate) fn pod(pod: &Pod) -> String {
-    let envs = pod.answer.envs.iter().map(|(name, value)| format!("{name}={value}"));
-    let nodes = pod.answer.devices.iter().map(|node| {
-        format!("device {} ({})", node.container_path, node.permissions)
-    });
-    envs.chain(nodes).collect::<Vec<_>>().join("\n")
 }

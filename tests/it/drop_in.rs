@@ -3,7 +3,7 @@
 use node_sim::{Change, Machine, Profile, ResourceView};
 use tests::{DEADLINE, Daemon, Scene};
 
-/// The container args of the original article's DaemonSet, as the kubelet expands them.
+/// The container args of the original article's `DaemonSet`, as the kubelet expands them.
 const ARTICLE: [&str; 8] = [
     "-dpdk-driver",
     "vfio-pci",

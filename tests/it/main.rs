@@ -1,5 +1,10 @@
 //! End-to-end tests and the rules of the workspace, one module for each subject.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "`allow-unwrap-in-tests` does not reach helpers outside of `#[test]` functions"
+)]
 
 mod bad_input;
 mod drop_in;

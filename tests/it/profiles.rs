@@ -1,5 +1,7 @@
 //! Every machine we know: what its kubelet sees and what its pods get, as golden files.
 
+use std::fmt::Write as _;
+
 use insta::assert_snapshot;
 use node_sim::{Machine, Profile};
 use tests::{DEADLINE, Scene};
@@ -20,10 +22,8 @@ async fn story(profile: Profile, resources: &[(&str, usize)]) -> String {
         text.push_str(&render::resource(&view));
         for wanted in [1, 2] {
             let pod = scene.kubelet.admit([(*name, wanted)]).await.unwrap();
-            text.push_str(&format!(
-                "pod with {wanted} of {name}\n{}",
-                render::pod(&pod)
-            ));
+            writeln!(text, "pod with {wanted} of {name}").unwrap();
+            text.push_str(&render::pod(&pod));
             assert!(scene.kubelet.delete(&pod));
         }
     }

@@ -31,30 +31,8 @@ pub(crate) fn resource(view: &ResourceView) -> String {
 /// What a container was given.
 pub(crate) fn pod(pod: &Pod) -> String {
     let mut text = String::new();
-    for (name, value) in &pod.answer.envs {
-        writeln!(text, "  env {name}={value}").unwrap();
-    }
-    for node in &pod.answer.devices {
-        writeln!(
-            text,
-            "  node {} as {} {}",
-            node.host_path, node.container_path, node.permissions
-        )
-        .unwrap();
-    }
-    for mount in &pod.answer.mounts {
-        writeln!(
-            text,
-            "  mount {} as {}",
-            mount.host_path, mount.container_path
-        )
-        .unwrap();
-    }
-    for (name, value) in &pod.answer.annotations {
-        writeln!(text, "  annotation {name}={value}").unwrap();
-    }
-    for name in &pod.answer.cdi_devices {
-        writeln!(text, "  cdi {name}").unwrap();
+    for line in pod.answer.to_string().lines() {
+        writeln!(text, "  {line}").unwrap();
     }
     text
 }

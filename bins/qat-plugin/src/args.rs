@@ -1,4 +1,8 @@
 //! What was typed; [`crate::settings`] says what it means.
+#![expect(
+    clippy::doc_markdown,
+    reason = "clap prints these comments as they are, and backticks look odd on a terminal"
+)]
 
 use std::path::PathBuf;
 

@@ -40,7 +40,7 @@ const KLOG_VALUES: [&str; 7] = [
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Translated {
     /// The command line without klog flags, long options with two dashes.
-    pub(crate) argv: Vec<OsString>,
+    pub(crate) line: Vec<OsString>,
     /// klog flags that have no meaning here, as they were typed.
     pub(crate) ignored: Ignored,
 }
@@ -60,11 +60,11 @@ impl Ignored {
 /// Translates a whole command line, program name first.
 pub(crate) fn translate(args: impl IntoIterator<Item = OsString>) -> Translated {
     let mut args = args.into_iter();
-    let mut argv: Vec<OsString> = args.next().into_iter().collect();
+    let mut line: Vec<OsString> = args.next().into_iter().collect();
     let mut ignored = Vec::new();
     while let Some(arg) = args.next() {
         let Some((name, has_value)) = flag_name(&arg) else {
-            argv.push(arg);
+            line.push(arg);
             continue;
         };
         if KLOG_SWITCHES.contains(&name) {
@@ -77,13 +77,13 @@ pub(crate) fn translate(args: impl IntoIterator<Item = OsString>) -> Translated 
         } else if SINGLE_DASH.contains(&name) && !arg.to_string_lossy().starts_with("--") {
             let mut long = OsString::from("-");
             long.push(&arg);
-            argv.push(long);
+            line.push(long);
         } else {
-            argv.push(arg);
+            line.push(arg);
         }
     }
     Translated {
-        argv,
+        line,
         ignored: Ignored(ignored),
     }
 }
@@ -104,16 +104,16 @@ mod tests {
 
     fn run(args: &[&str]) -> (Vec<String>, Vec<String>) {
         let translated = translate(args.iter().map(OsString::from));
-        let argv = translated
-            .argv
+        let line = translated
+            .line
             .iter()
             .map(|arg| arg.to_string_lossy().into_owned());
-        (argv.collect(), translated.ignored.0)
+        (line.collect(), translated.ignored.0)
     }
 
     #[test]
     fn single_dashes_become_two() {
-        let (argv, ignored) = run(&[
+        let (line, ignored) = run(&[
             "p",
             "-dpdk-driver",
             "vfio-pci",
@@ -122,7 +122,7 @@ mod tests {
             "1",
         ]);
         assert_eq!(
-            argv,
+            line,
             [
                 "p",
                 "--dpdk-driver",
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn klog_flags_are_left_out_with_their_values() {
-        let (argv, ignored) = run(&[
+        let (line, ignored) = run(&[
             "p",
             "-logtostderr",
             "-stderrthreshold",
@@ -147,7 +147,7 @@ mod tests {
             "/tmp",
             "-v=4",
         ]);
-        assert_eq!(argv, ["p", "-v=4"]);
+        assert_eq!(line, ["p", "-v=4"]);
         assert_eq!(
             ignored,
             [
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn values_that_look_like_nothing_are_kept() {
-        let (argv, _) = run(&["p", "--kernel-vf-drivers", "", "-", "--"]);
-        assert_eq!(argv, ["p", "--kernel-vf-drivers", "", "-", "--"]);
+        let (line, _) = run(&["p", "--kernel-vf-drivers", "", "-", "--"]);
+        assert_eq!(line, ["p", "--kernel-vf-drivers", "", "-", "--"]);
     }
 }

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let typed = compat::translate(env::args_os());
-    let args = Args::parse_from(typed.argv);
+    let args = Args::parse_from(typed.line);
     let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
     let mut settings = settings::resolve(args, &variable)?;
     settings.warnings.extend(typed.ignored.warning());

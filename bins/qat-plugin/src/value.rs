@@ -39,7 +39,7 @@ impl Setting {
     /// The NAME of a value that is still the literal `$(NAME)`.
     ///
     /// The kubelet replaces `$(NAME)` in a container's args by the variable; where there is no such
-    /// variable it leaves the text alone, which is how a missing ConfigMap key arrives here.
+    /// variable it leaves the text alone, which is how a missing `ConfigMap` key arrives here.
     pub(crate) fn unexpanded(&self) -> Option<&str> {
         let name = self.text.trim().strip_prefix("$(")?.strip_suffix(')')?;
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -97,7 +97,7 @@ mod tests {
     fn times() {
         assert_eq!(parse_time("5s"), Ok(Duration::from_secs(5)));
         assert_eq!(parse_time("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_time("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(parse_time("7"), Ok(Duration::from_secs(7)));
         for bad in [
             "",

@@ -64,11 +64,14 @@ impl DevicePlugin for PoolBackend {
     }
 
     async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
-        let control = self.recheck.control().map_err(refused)?;
+        let control = self.recheck.control().map_err(|why| refused(&why))?;
         let mut functions = Vec::with_capacity(ids.len());
         for id in ids {
             let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
-            let usable = self.recheck.vf(address, &self.pool).map_err(refused)?;
+            let usable = self
+                .recheck
+                .vf(address, &self.pool)
+                .map_err(|why| refused(&why))?;
             functions.push(GrantedFunction {
                 address,
                 node: Some(usable.node),
@@ -105,8 +108,8 @@ fn address(id: &DeviceId) -> Option<PciAddress> {
     id.as_str().parse().ok()
 }
 
-fn refused(why: RecheckError) -> AllocateError {
-    AllocateError::refused(chain(&why))
+fn refused(why: &RecheckError) -> AllocateError {
+    AllocateError::refused(chain(why))
 }
 
 fn listed(ids: &[DeviceId]) -> String {

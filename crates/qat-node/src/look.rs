@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use qat_policy::{DebugfsRoot, Facts, FunctionKind, Inventory, PfReading, Rules, identify};
-use sysfs_pci::{IommuGroupId, PciAddress, ScanError, ScanFailure, Scanner, Snapshot};
+use sysfs_pci::{IommuGroupId, PciAddress, ScanError, ScanFailure, Scanner, Snapshot, fs};
 use vfio_host::{Group, Host, NodeError, VfioNode};
 
 use crate::Roots;
@@ -65,7 +65,7 @@ impl Looker {
     /// [`ScanError`] when the PCI bus itself cannot be listed. A single bad function is never an
     /// error: it is in [`Look::failures`].
     pub fn look(&mut self, advertised: &BTreeSet<PciAddress>) -> Result<Look, ScanError> {
-        let before = sysfs_pci::fs::calls();
+        let before = fs::calls();
         let snapshot = self.scanner.scan(&qat_policy::depth)?;
         let facts = self.host_facts(&snapshot);
         let inventory = Inventory::build(
@@ -81,7 +81,7 @@ impl Looker {
             },
             &self.rules,
         );
-        let calls = sysfs_pci::fs::calls() - before;
+        let calls = fs::calls() - before;
         let Snapshot {
             failures, vanished, ..
         } = snapshot;

@@ -1,5 +1,9 @@
 //! What the inspector prints, on simulated machines.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "`allow-unwrap-in-tests` does not reach helpers outside of `#[test]` functions"
+)]
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::fs;
 
 use clap::Parser as _;
 
@@ -6,8 +7,8 @@ use super::*;
 use crate::compat::translate;
 
 fn resolve_with(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-    let argv = ["qat-plugin"].iter().chain(args).map(OsString::from);
-    let args = Args::try_parse_from(translate(argv).argv).unwrap();
+    let typed = ["qat-plugin"].iter().chain(args).map(OsString::from);
+    let args = Args::try_parse_from(translate(typed).line).unwrap();
     let lookup = |name: &str| {
         env.iter()
             .find(|(key, _)| *key == name)
@@ -23,7 +24,7 @@ fn problems(args: &[&str], env: &[(&str, &str)]) -> String {
 /// A sysfs root that passes the check, for as long as it lives.
 fn sysfs() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(dir.path().join("bus/pci/devices")).unwrap();
+    fs::create_dir_all(dir.path().join("bus/pci/devices")).unwrap();
     let flag = format!("--sysfs-root={}", dir.path().display());
     (dir, flag)
 }

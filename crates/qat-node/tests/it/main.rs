@@ -1,5 +1,9 @@
 //! Tests of the node on simulated machines.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "`allow-unwrap-in-tests` does not reach helpers outside of `#[test]` functions"
+)]
 
 mod allocate;
 mod judging;
