@@ -56,16 +56,16 @@ pub(crate) enum Spelling {
 #[derive(Debug, Parser)]
 pub(crate) struct RootArgs {
     /// Where the host's /sys is mounted
-    #[arg(long, value_name = "DIR", default_value = "/sys")]
-    pub(crate) sysfs_root: PathBuf,
+    #[arg(long = "sysfs-root", value_name = "DIR", default_value = "/sys")]
+    pub(crate) sysfs: PathBuf,
 
     /// Where the host's /dev is mounted
-    #[arg(long, value_name = "DIR", default_value = "/dev")]
-    pub(crate) dev_root: PathBuf,
+    #[arg(long = "dev-root", value_name = "DIR", default_value = "/dev")]
+    pub(crate) dev: PathBuf,
 
     /// Where the host's debugfs is mounted [default: kernel/debug under the sysfs root]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) debugfs_root: Option<PathBuf>,
+    #[arg(long = "debugfs-root", value_name = "DIR")]
+    pub(crate) debugfs: Option<PathBuf>,
 }
 
 impl List {
@@ -86,15 +86,10 @@ impl List {
 impl RootArgs {
     /// The roots that were typed.
     pub(crate) fn resolve(&self) -> Roots {
-        let debugfs = self
-            .debugfs_root
-            .clone()
-            .unwrap_or_else(|| self.sysfs_root.join("kernel/debug"));
-        Roots::new(
-            &self.sysfs_root,
-            &self.dev_root,
-            debugfs,
-            "/var/lib/kubelet/device-plugins",
-        )
+        let roots = Roots::new(&self.sysfs, &self.dev);
+        match &self.debugfs {
+            Some(debugfs) => roots.with_debugfs(debugfs),
+            None => roots,
+        }
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Error;
 use qat_node::{Look, resource_text};
 use qat_policy::{Pf, Standing, Vf};
 use serde::Serialize;
+use sysfs_pci::{IommuGroupId, NumaNode};
 
 use crate::table::{Table, cell};
 
@@ -27,8 +28,8 @@ struct PfRow {
     id: String,
     family: String,
     driver: Option<String>,
-    iommu_group: Option<u32>,
-    numa_node: Option<u32>,
+    iommu_group: Option<IommuGroupId>,
+    numa_node: Option<NumaNode>,
     vfs: usize,
     services: Option<String>,
     trouble: Vec<String>,
@@ -41,8 +42,8 @@ struct VfRow {
     family: String,
     pf: Option<String>,
     driver: Option<String>,
-    iommu_group: Option<u32>,
-    numa_node: Option<u32>,
+    iommu_group: Option<IommuGroupId>,
+    numa_node: Option<NumaNode>,
     services: Option<String>,
     /// The resource that the VF is offered as.
     resource: Option<String>,
@@ -86,10 +87,9 @@ impl Report {
                 .iter()
                 .map(|(name, count)| format!("{name}: {count}"))
                 .collect();
-            line.push_str(&format!(" ({})", each.join(", ")));
+            line = format!("{line} ({})", each.join(", "));
         }
-        line.push_str(&format!(", {withheld} withheld"));
-        line
+        format!("{line}, {withheld} withheld")
     }
 }
 
@@ -100,8 +100,8 @@ impl PfRow {
             id: pf.id.to_string(),
             family: pf.family.to_string(),
             driver: pf.driver.as_ref().map(ToString::to_string),
-            iommu_group: pf.iommu_group.map(|group| group.get()),
-            numa_node: pf.numa_node.map(|node| node.get()),
+            iommu_group: pf.iommu_group,
+            numa_node: pf.numa_node,
             vfs: pf.vf_count,
             services: pf
                 .services
@@ -130,8 +130,8 @@ impl VfRow {
             family: vf.family.to_string(),
             pf: vf.pf.map(|pf| pf.to_string()),
             driver: vf.driver.as_ref().map(ToString::to_string),
-            iommu_group: vf.iommu_group.map(|group| group.get()),
-            numa_node: vf.numa_node.map(|node| node.get()),
+            iommu_group: vf.iommu_group,
+            numa_node: vf.numa_node,
             services: vf
                 .services
                 .as_ref()

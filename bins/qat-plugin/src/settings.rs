@@ -61,6 +61,7 @@ pub(crate) fn resolve(
         problems: Vec::new(),
         warnings: Vec::new(),
     };
+    let roots = check.roots(&args);
     check.value(
         "-dpdk-driver",
         args.dpdk_driver,
@@ -110,12 +111,6 @@ pub(crate) fn resolve(
         None,
         LogFormat::Text,
         parsed,
-    );
-    let roots = check.roots(
-        args.sysfs_root,
-        args.dev_root,
-        args.debugfs_root,
-        args.kubelet_dir,
     );
     let Check {
         problems, warnings, ..
@@ -187,22 +182,26 @@ impl Check<'_> {
         }
     }
 
-    /// The roots: what was typed, else the places of a real host.
-    fn roots(
-        &mut self,
-        sysfs: Option<PathBuf>,
-        dev: Option<PathBuf>,
-        debugfs: Option<PathBuf>,
-        kubelet: Option<PathBuf>,
-    ) -> Roots {
-        let sysfs = sysfs.unwrap_or_else(|| PathBuf::from("/sys"));
-        let debugfs = debugfs.unwrap_or_else(|| sysfs.join("kernel/debug"));
-        let dev = dev.unwrap_or_else(|| PathBuf::from("/dev"));
-        let kubelet = kubelet.unwrap_or_else(|| PathBuf::from("/var/lib/kubelet/device-plugins"));
-        let roots = Roots::new(sysfs, dev, debugfs, kubelet);
+    /// The roots that were typed; what was not is in its usual place.
+    fn roots(&mut self, args: &Args) -> Roots {
+        let sysfs = args
+            .sysfs_root
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("/sys"));
+        let dev = args
+            .dev_root
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("/dev"));
+        let mut roots = Roots::new(sysfs, dev);
+        if let Some(debugfs) = &args.debugfs_root {
+            roots = roots.with_debugfs(debugfs);
+        }
+        if let Some(kubelet) = &args.kubelet_dir {
+            roots = roots.with_kubelet(kubelet);
+        }
         if let Err(error) = roots.check() {
             self.problems
-                .push(format!("--sysfs-root {:#}", anyhow::Error::from(error)));
+                .push(format!("--sysfs-root: {:#}", anyhow::Error::from(error)));
         }
         roots
     }

@@ -1,6 +1,7 @@
 //! A full look at the machine, and Allocate with its re-check, at three sizes of node.
 //!
 //! `cargo bench -p qat-node`; method and results are in docs/performance.md.
+#![expect(clippy::unwrap_used, reason = "a bench fails as a test does")]
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
@@ -34,7 +35,7 @@ impl Bench {
             .write(dir.path())
             .unwrap();
         let settings = NodeSettings {
-            roots: Roots::new(node.sysfs(), node.dev(), node.debugfs(), node.kubelet_dir()),
+            roots: Roots::new(node.sysfs(), node.dev()).with_kubelet(node.kubelet_dir()),
             families: Family::all().iter().copied().collect(),
             names: ResourceNames::Canonical,
             cap: None,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use device_plugin::KubeletDir;
 use qat_policy::DebugfsRoot;
@@ -26,6 +26,13 @@ pub struct Roots {
     pub kubelet: KubeletDir,
 }
 
+impl Default for Roots {
+    /// The places of a real host.
+    fn default() -> Self {
+        Self::new("/sys", "/dev")
+    }
+}
+
 /// Why a root cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,34 +53,34 @@ pub enum RootsError {
 }
 
 impl Roots {
-    /// Names the four places.
-    pub fn new(
-        sysfs: impl Into<PathBuf>,
-        dev: impl Into<PathBuf>,
-        debugfs: impl Into<PathBuf>,
-        kubelet: impl Into<PathBuf>,
-    ) -> Self {
+    /// A machine seen through its sysfs and its `/dev`, with debugfs in its usual place inside of
+    /// sysfs and the kubelet in its usual place.
+    pub fn new(sysfs: impl Into<PathBuf>, dev: impl Into<PathBuf>) -> Self {
+        let sysfs = SysfsRoot::new(sysfs);
         Self {
-            sysfs: SysfsRoot::new(sysfs),
+            debugfs: DebugfsRoot::new(sysfs.join("kernel/debug")),
+            sysfs,
             dev: DevRoot::new(dev),
-            debugfs: DebugfsRoot::new(debugfs),
-            kubelet: KubeletDir::new(kubelet),
+            kubelet: KubeletDir::default(),
         }
     }
 
-    /// The places of a real host, seen from the host or from a pod with the usual mounts.
-    pub fn host() -> Self {
-        Self::below(Path::new("/"))
+    /// The same with debugfs elsewhere.
+    #[must_use]
+    pub fn with_debugfs(self, debugfs: impl Into<PathBuf>) -> Self {
+        Self {
+            debugfs: DebugfsRoot::new(debugfs),
+            ..self
+        }
     }
 
-    /// The places of a host whose file system is mounted at `root`.
-    pub fn below(root: &Path) -> Self {
-        Self::new(
-            root.join("sys"),
-            root.join("dev"),
-            root.join("sys/kernel/debug"),
-            root.join("var/lib/kubelet/device-plugins"),
-        )
+    /// The same with another device-plugins directory.
+    #[must_use]
+    pub fn with_kubelet(self, kubelet: impl Into<PathBuf>) -> Self {
+        Self {
+            kubelet: KubeletDir::new(kubelet),
+            ..self
+        }
     }
 
     /// Checks what must be there from the start: a PCI bus below the sysfs root.

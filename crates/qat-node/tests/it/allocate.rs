@@ -103,7 +103,7 @@ async fn a_vf_whose_pf_says_nonsense() {
     let change = |site: &Site, _| {
         site.node
             .set_services(site.node.pfs()[0], "quantum")
-            .unwrap()
+            .unwrap();
     };
     refused(change, &["0000:6b:00.0", "quantum"]).await;
 }

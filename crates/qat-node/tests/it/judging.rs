@@ -36,7 +36,6 @@ fn a_vf_that_goes_away_stays_listed_and_heals() {
     assert_eq!(reason(&second, vf).as_deref(), Some("it is gone"));
 
     site.node.replug(vf).unwrap();
-    site.node.bind(vf, "vfio-pci").ok();
     assert_eq!(judge(&second, &site.look()), first);
 }
 

@@ -21,7 +21,7 @@ impl Site {
         let dir = node_sim::scratch().unwrap();
         let node = machine.write(dir.path()).unwrap();
         let settings = NodeSettings {
-            roots: Roots::new(node.sysfs(), node.dev(), node.debugfs(), node.kubelet_dir()),
+            roots: Roots::new(node.sysfs(), node.dev()).with_kubelet(node.kubelet_dir()),
             families: Family::all().iter().copied().collect(),
             names: ResourceNames::Canonical,
             cap: None,

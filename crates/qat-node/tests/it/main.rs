@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "`allow-unwrap-in-tests` does not reach helpers outside of `#[test]` functions"
 )]
 

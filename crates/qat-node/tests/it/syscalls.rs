@@ -5,6 +5,7 @@
 //! goes through `sysfs_pci::fs`.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use node_sim::{Machine, Profile};
 use qat_node::{Looker, Roots};
@@ -23,10 +24,10 @@ fn rules() -> Rules {
 fn count(machine: Machine) -> (u64, u64, u64, u64, u64) {
     let dir = node_sim::scratch().unwrap();
     let node = machine.write(dir.path()).unwrap();
-    let functions = std::fs::read_dir(node.sysfs().join("bus/pci/devices"))
+    let functions = fs::read_dir(node.sysfs().join("bus/pci/devices"))
         .unwrap()
         .count();
-    let roots = Roots::new(node.sysfs(), node.dev(), node.debugfs(), node.kubelet_dir());
+    let roots = Roots::new(node.sysfs(), node.dev()).with_kubelet(node.kubelet_dir());
     let mut looker = Looker::new(&roots, rules());
     let first = looker.look(&BTreeSet::new()).unwrap();
     let second = looker.look(&BTreeSet::new()).unwrap();
