@@ -84,6 +84,38 @@ async fn a_missing_or_wrong_sysfs_root_is_a_configuration_error() {
     }
 }
 
+#[tokio::test]
+async fn an_unreadable_sysfs_root_is_a_configuration_error() {
+    // Permissions do not bind root, so what cannot be listed is a file in the place of the directory.
+    let dir = node_sim::scratch().unwrap();
+    fs::create_dir_all(dir.path().join("sys/bus/pci")).unwrap();
+    fs::write(dir.path().join("sys/bus/pci/devices"), "").unwrap();
+    let daemon = Daemon::start(dir.path(), &[], &[]).unwrap();
+    let (status, log) = daemon.ended(DEADLINE).await.unwrap();
+    assert_eq!(status.code(), Some(2), "{log}");
+    assert!(log.contains("Not a directory"), "{log}");
+}
+
+#[tokio::test]
+async fn an_unreadable_attribute_costs_only_its_own_vf() {
+    let scene = Scene::new(Machine::profile(Profile::C62x)).await.unwrap();
+    let bad = scene.node.vfs()[9];
+    let modalias = scene.node.device(bad).join("modalias");
+    fs::remove_file(&modalias).unwrap();
+    fs::create_dir(&modalias).unwrap();
+    let daemon = scene.daemon(&[]).unwrap();
+    scene
+        .kubelet
+        .wait_for(GENERIC, healthy(47), DEADLINE)
+        .await
+        .unwrap();
+    daemon
+        .logged(&format!("{bad}` cannot be read"), DEADLINE)
+        .await
+        .unwrap();
+    scene.end(daemon).await.unwrap();
+}
+
 /// Everything below a directory with its size and time of change, to see that nothing was touched.
 fn fingerprint(dir: &Path, into: &mut Vec<String>) {
     let mut entries: Vec<_> = fs::read_dir(dir)
@@ -124,7 +156,7 @@ async fn look_alikes_are_neither_offered_nor_touched() {
         .await
         .unwrap();
     assert_eq!(view.capacity, 32);
-    let (_, log) = daemon.terminate(DEADLINE).await.unwrap();
+    let log = scene.end(daemon).await.unwrap();
     assert!(!log.contains("10de"), "{log}");
     assert_eq!(sysfs_fingerprint(&scene.node), before);
 }
@@ -151,7 +183,7 @@ async fn one_vf_without_a_group_leaves_the_others() {
         .logged(&format!("VF {bad} of PF"), DEADLINE)
         .await
         .unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
 }
 
 #[tokio::test]
@@ -188,8 +220,7 @@ async fn garbage_in_every_attribute_costs_only_its_own_vf() {
             .await
             .unwrap();
         daemon.logged(&bad.to_string(), DEADLINE).await.unwrap();
-        let (status, log) = daemon.terminate(DEADLINE).await.unwrap();
-        assert!(status.success(), "{log}");
+        scene.end(daemon).await.unwrap();
     }
 }
 
@@ -225,6 +256,6 @@ async fn garbage_in_a_pf_costs_only_its_own_vfs() {
             .await
             .unwrap();
         daemon.logged(&pf.to_string(), DEADLINE).await.unwrap();
-        daemon.terminate(DEADLINE).await.unwrap();
+        scene.end(daemon).await.unwrap();
     }
 }

@@ -27,7 +27,7 @@ async fn the_articles_args_start_the_plugin_unchanged() {
         .unwrap();
     // 48 VFs and a cap of 32: what is cut is said.
     daemon.logged("16 VFs", DEADLINE).await.unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn so_does_the_environment_alone() {
         .wait_for("qat.intel.com/generic", capped, DEADLINE)
         .await
         .unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_missing_configmap_key_is_named_and_the_default_used() {
         .wait_for("qat.intel.com/generic", all, DEADLINE)
         .await
         .unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
 }
 
 #[tokio::test]
@@ -88,31 +88,43 @@ async fn klog_flags_are_accepted_with_a_warning() {
         .wait_for("qat.intel.com/generic", all, DEADLINE)
         .await
         .unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
+}
+
+/// A machine whose kernel lists the services in an order that is not the canonical one.
+async fn dc_sym() -> Scene {
+    let machine = Machine::profile(Profile::Xeon4xxx);
+    let pfs = machine.pfs();
+    let machine = machine.with_each(pfs, |pf| Change::Services { pf, text: "dc;sym" });
+    Scene::new(machine).await.unwrap()
 }
 
 #[tokio::test]
 async fn as_read_names_keep_the_kernels_order() {
-    let mut machine = Machine::profile(Profile::Xeon4xxx);
-    for pf in machine.pfs() {
-        machine = machine.with(Change::Services { pf, text: "dc;sym" });
-    }
-    let scene = Scene::new(machine).await.unwrap();
-    let all = |view: &ResourceView| view.allocatable == 64;
+    let scene = dc_sym().await;
     let daemon = scene.daemon(&["--resource-names=as-read"]).unwrap();
+    let all = |view: &ResourceView| view.allocatable == 64;
     scene
         .kubelet
         .wait_for("qat.intel.com/dc-sym", all, DEADLINE)
         .await
         .unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
+}
+
+#[tokio::test]
+async fn names_are_canonical_by_default_and_the_log_shows_both() {
+    let scene = dc_sym().await;
     let daemon = scene.daemon(&[]).unwrap();
+    let all = |view: &ResourceView| view.allocatable == 64;
     scene
         .kubelet
         .wait_for("qat.intel.com/sym-dc", all, DEADLINE)
         .await
         .unwrap();
-    // Where both spellings differ, the log shows both.
-    daemon.logged("dc-sym", DEADLINE).await.unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    daemon
+        .logged("`qat.intel.com/dc-sym` as read", DEADLINE)
+        .await
+        .unwrap();
+    scene.end(daemon).await.unwrap();
 }

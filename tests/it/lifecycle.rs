@@ -46,8 +46,7 @@ async fn a_kubelet_restart_is_survived() {
             .unwrap();
     }
     scene.kubelet.admit([(CY, 2)]).await.unwrap();
-    let (status, log) = daemon.terminate(DEADLINE).await.unwrap();
-    assert!(status.success(), "{log}");
+    scene.end(daemon).await.unwrap();
 }
 
 #[tokio::test]
@@ -60,7 +59,13 @@ async fn the_first_list_is_never_empty_and_a_steady_state_is_silent() {
         .await
         .unwrap();
     assert_eq!(view.lists_received, 1, "the first list is the whole list");
-    // Ten more looks: the unbind of a VF is the next thing that the kubelet hears of.
+    // Ten more looks, and the next thing that the kubelet hears of is the unbind of a VF.
+    let looks = |log: &str| log.matches("looked").count();
+    let seen = looks(&daemon.log());
+    daemon
+        .until("ten more looks", |log| looks(log) >= seen + 10, DEADLINE)
+        .await
+        .unwrap();
     let vf = scene.node.vfs()[0];
     scene.node.unbind(vf).unwrap();
     let view = scene
@@ -69,7 +74,7 @@ async fn the_first_list_is_never_empty_and_a_steady_state_is_silent() {
         .await
         .unwrap();
     assert_eq!(view.lists_received, 2);
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
 }
 
 #[tokio::test]
@@ -104,7 +109,7 @@ async fn a_vf_that_goes_away_turns_unhealthy_and_comes_back() {
         .wait_for(CY, healthy(32), DEADLINE)
         .await
         .unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
 }
 
 #[tokio::test]
@@ -131,7 +136,7 @@ async fn allocate_looks_again_and_refuses_with_a_sentence() {
         .to_string();
     assert!(error.contains("which is unexpected"), "{error}");
     assert!(error.contains("no driver"), "{error}");
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
 }
 
 #[tokio::test]
@@ -157,7 +162,7 @@ async fn a_kubelet_and_a_directory_that_are_not_there_yet_are_waited_for_and_sai
         .wait_for(GENERIC, healthy(48), DEADLINE)
         .await
         .unwrap();
-    let (_, log) = daemon.terminate(DEADLINE).await.unwrap();
+    let log = scene.end(daemon).await.unwrap();
     for once in ["waiting for the directory", "waiting for the kubelet "] {
         assert_eq!(log.matches(once).count(), 1, "{once}: {log}");
     }
@@ -183,7 +188,7 @@ async fn devices_that_are_not_there_yet_are_waited_for() {
         .wait_for(GENERIC, healthy(48), DEADLINE)
         .await
         .unwrap();
-    let (_, log) = daemon.terminate(DEADLINE).await.unwrap();
+    let log = scene.end(daemon).await.unwrap();
     assert_eq!(log.matches("no QAT VFs on this node").count(), 1, "{log}");
 }
 
@@ -198,8 +203,7 @@ async fn sigterm_ends_it_with_an_open_stream_and_takes_the_sockets_along() {
         .wait_for(CY, healthy(32), DEADLINE)
         .await
         .unwrap();
-    let (status, log) = daemon.terminate(DEADLINE).await.unwrap();
-    assert_eq!(status.code(), Some(0), "{log}");
+    scene.end(daemon).await.unwrap();
     let left: Vec<_> = fs::read_dir(scene.node.kubelet_dir())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -230,5 +234,5 @@ async fn a_stale_socket_of_a_killed_daemon_is_no_obstacle() {
         .wait_for(GENERIC, healthy(48), DEADLINE)
         .await
         .unwrap();
-    daemon.terminate(DEADLINE).await.unwrap();
+    scene.end(daemon).await.unwrap();
 }

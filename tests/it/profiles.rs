@@ -27,7 +27,6 @@ async fn story(profile: Profile, resources: &[(&str, usize)]) -> String {
             assert!(scene.kubelet.delete(&pod));
         }
     }
-    assert_eq!(scene.kubelet.transcript().warnings().count(), 0);
     let names: Vec<String> = scene.kubelet.resources().into_keys().collect();
     assert_eq!(
         names,
@@ -36,8 +35,7 @@ async fn story(profile: Profile, resources: &[(&str, usize)]) -> String {
             .map(|(name, _)| (*name).to_owned())
             .collect::<Vec<_>>()
     );
-    let (status, log) = daemon.terminate(DEADLINE).await.unwrap();
-    assert!(status.success(), "{status}: {log}");
+    scene.end(daemon).await.unwrap();
     text
 }
 

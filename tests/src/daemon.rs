@@ -78,15 +78,29 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// When it does not within `deadline`; with the log so far.
+    /// As for [`until`](Self::until).
     pub async fn logged(&self, text: &str, deadline: Duration) -> anyhow::Result<()> {
+        self.until(text, |log| log.contains(text), deadline).await
+    }
+
+    /// Waits until the log fits. `what` is for the error.
+    ///
+    /// # Errors
+    ///
+    /// When it does not within `deadline`; with the log so far.
+    pub async fn until(
+        &self,
+        what: &str,
+        mut fits: impl FnMut(&str) -> bool,
+        deadline: Duration,
+    ) -> anyhow::Result<()> {
         let mut log = self.log.clone();
-        let found = timeout(deadline, log.wait_for(|log| log.contains(text))).await;
+        let found = timeout(deadline, log.wait_for(|log| fits(log))).await;
         if matches!(found, Ok(Ok(_))) {
             return Ok(());
         }
         bail!(
-            "`{text}` was not logged within {deadline:?}; the log:\n{}",
+            "`{what}` is not in the log after {deadline:?}; the log:\n{}",
             self.log()
         )
     }

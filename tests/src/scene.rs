@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use node_sim::{Kubelet, Machine, SimNode};
 use tempfile::TempDir;
 
@@ -36,6 +37,29 @@ impl Scene {
             kubelet,
             _dir: dir,
         })
+    }
+
+    /// Ends a story: stops the daemon as Kubernetes does, and checks what holds for every story. It
+    /// must exit with 0, and the kubelet must have had nothing to complain about.
+    ///
+    /// Returns the log.
+    ///
+    /// # Errors
+    ///
+    /// When one of that is not so; with the log or the transcript.
+    pub async fn end(&self, daemon: Daemon) -> anyhow::Result<String> {
+        let (status, log) = daemon.terminate(DEADLINE).await?;
+        ensure!(
+            status.success(),
+            "qat-plugin ended with {status}; the log:\n{log}"
+        );
+        let transcript = self.kubelet.transcript();
+        let complaints = transcript.warnings().count();
+        ensure!(
+            complaints == 0,
+            "the kubelet has {complaints} complaints:\n{transcript}"
+        );
+        Ok(log)
     }
 
     /// Starts the daemon with a short time between looks, so that changes show soon.

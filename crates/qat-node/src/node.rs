@@ -12,7 +12,7 @@ use qat_policy::{AllocationPolicy, Family, PoolName, ResourceNames, Rules};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::journal::{Journal, facts};
 use crate::text::chain;
@@ -146,6 +146,7 @@ impl Owner {
         if self.blind.take().is_some() {
             info!("the PCI bus can be read again");
         }
+        debug!(file_system_calls = look.calls, "looked");
         let after = judge(&before, &look);
         self.journal.write(facts(&look, &after));
         if after != *before {
