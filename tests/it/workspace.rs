@@ -11,7 +11,10 @@
 
 mod arrows;
 mod members;
+mod pages;
 mod sources;
+
+use std::path::Path;
 
 use self::members::Member;
 
@@ -39,6 +42,12 @@ fn members() -> Vec<Member> {
 #[test]
 fn dependencies_follow_the_arrows() {
     hold(&arrows::complaints(&members()));
+}
+
+#[test]
+fn links_of_pages_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    hold(&pages::complaints(root));
 }
 
 #[test]
