@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -39,6 +41,15 @@ pub(crate) struct List {
     #[arg(long, value_enum, default_value_t = Spelling::Canonical, value_name = "SPELLING")]
     pub(crate) resource_names: Spelling,
 
+    /// Families that the plugin offers, as given to qat-plugin: kernel VF drivers, comma-separated
+    /// [default: every family]
+    #[arg(long, value_name = "LIST", value_parser = qat_policy::parse_kernel_vf_drivers)]
+    pub(crate) kernel_vf_drivers: Option<BTreeSet<Family>>,
+
+    /// The most VFs that the plugin offers, as given to qat-plugin [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_num_devices: Option<NonZeroUsize>,
+
     #[command(flatten)]
     pub(crate) roots: RootArgs,
 }
@@ -69,16 +80,17 @@ pub(crate) struct RootArgs {
 }
 
 impl List {
-    /// The rules of a plugin with every family on and no cap.
+    /// The rules of a plugin that was started with the same flags.
     pub(crate) fn rules(&self) -> Rules {
+        let defaults = Rules::default();
         Rules {
-            families: Family::all().iter().copied().collect(),
+            families: self.kernel_vf_drivers.clone().unwrap_or(defaults.families),
             names: match self.resource_names {
                 Spelling::Canonical => ResourceNames::Canonical,
                 Spelling::AsRead => ResourceNames::AsRead,
             },
-            drivers: qat_policy::vfio_drivers(),
-            cap: None,
+            cap: self.max_num_devices,
+            ..defaults
         }
     }
 }

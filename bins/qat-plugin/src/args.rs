@@ -18,7 +18,9 @@ use clap::Parser;
     name = "qat-plugin",
     version,
     after_help = "Exit codes: 0 stopped by a signal, 1 failed, 2 the configuration is wrong.",
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    // As in Go the last one counts: overlays of manifests append their own.
+    args_override_self = true
 )]
 pub(crate) struct Args {
     /// Driver that VFs must be bound to: vfio-pci [env: DPDK_DRIVER] [default: vfio-pci]
@@ -40,13 +42,7 @@ pub(crate) struct Args {
     pub(crate) allocation_policy: Option<String>,
 
     /// How much to log: 0-1 info, 2-3 debug, 4 and more trace [env: VERBOSITY] [default: 1]
-    #[arg(
-        short = 'v',
-        long = "v",
-        alias = "verbosity",
-        value_name = "N",
-        allow_hyphen_values = true
-    )]
+    #[arg(short = 'v', long = "v", value_name = "N", allow_hyphen_values = true)]
     pub(crate) verbosity: Option<String>,
 
     /// Spelling of resource names: canonical (one name per service set) or as-read (the order in

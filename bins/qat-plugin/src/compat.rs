@@ -6,12 +6,19 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// Long options of ours that the Go plugin knows with a single dash.
-const SINGLE_DASH: [&str; 4] = [
+/// Long options, which Go takes with a single dash too.
+const LONG: [&str; 11] = [
     "dpdk-driver",
     "kernel-vf-drivers",
     "max-num-devices",
     "allocation-policy",
+    "resource-names",
+    "rescan-interval",
+    "log-format",
+    "sysfs-root",
+    "dev-root",
+    "debugfs-root",
+    "kubelet-dir",
 ];
 
 /// klog flags that are either there or not.
@@ -74,7 +81,7 @@ pub(crate) fn translate(args: impl IntoIterator<Item = OsString>) -> Translated 
             if !has_value {
                 args.next();
             }
-        } else if SINGLE_DASH.contains(&name) && !arg.to_string_lossy().starts_with("--") {
+        } else if LONG.contains(&name) && !arg.to_string_lossy().starts_with("--") {
             let mut long = OsString::from("-");
             long.push(&arg);
             line.push(long);

@@ -31,10 +31,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut node = pin!(qat_node::run(settings.node, stop.clone()));
     tokio::select! {
-        ended = &mut node => return Ok(ended?),
+        () = &mut node => return Ok(()),
         _ = terminate.recv() => info!("SIGTERM: stopping"),
         _ = interrupt.recv() => info!("SIGINT: stopping"),
     }
     stop.cancel();
-    Ok(node.await?)
+    node.await;
+    Ok(())
 }

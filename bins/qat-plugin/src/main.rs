@@ -11,6 +11,7 @@ use std::env;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use plugin_admin::TelemetryError;
 
 use crate::args::Args;
 use crate::settings::SettingsError;
@@ -24,7 +25,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("qat-plugin: {error:#}");
-            ExitCode::from(if error.is::<SettingsError>() { 2 } else { 1 })
+            let misconfigured = error.is::<SettingsError>() || error.is::<TelemetryError>();
+            ExitCode::from(if misconfigured { 2 } else { 1 })
         }
     }
 }

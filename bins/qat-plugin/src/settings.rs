@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::num::{NonZeroUsize, ParseIntError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use plugin_admin::LogFormat;
-use qat_node::{NodeSettings, Roots};
+use qat_node::{NodeSettings, Roots, RootsError};
 use qat_policy::{AllocationPolicy, Family, ResourceNames};
 
 use crate::args::Args;
@@ -165,6 +165,16 @@ impl Check<'_> {
         let Some(setting) = typed.or_else(from_env) else {
             return default;
         };
+        self.checked(&setting, default, parse)
+    }
+
+    /// Reads one value that was given. Blanks around it are what a block of YAML leaves.
+    fn checked<T>(
+        &mut self,
+        setting: &Setting,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
         if let Some(key) = setting.unexpanded() {
             self.warnings.push(format!(
                 "{} is the literal `{}`: the ConfigMap lacks key {key}, or the container's `env` \
@@ -173,7 +183,7 @@ impl Check<'_> {
             ));
             return default;
         }
-        match parse(&setting.text) {
+        match parse(setting.text.trim()) {
             Ok(value) => value,
             Err(why) => {
                 self.problems.push(format!("{}: {why}", setting.source));
@@ -184,26 +194,41 @@ impl Check<'_> {
 
     /// The roots that were typed; what was not is in its usual place.
     fn roots(&mut self, args: &Args) -> Roots {
-        let sysfs = args
-            .sysfs_root
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("/sys"));
-        let dev = args
-            .dev_root
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("/dev"));
-        let mut roots = Roots::new(sysfs, dev);
-        if let Some(debugfs) = &args.debugfs_root {
+        let usual = Roots::default();
+        let sysfs = self.path("--sysfs-root", args.sysfs_root.as_deref());
+        let dev = self.path("--dev-root", args.dev_root.as_deref());
+        let mut roots = Roots::new(
+            sysfs.unwrap_or_else(|| usual.sysfs.path().to_path_buf()),
+            dev.unwrap_or_else(|| usual.dev.path().to_path_buf()),
+        );
+        if let Some(debugfs) = self.path("--debugfs-root", args.debugfs_root.as_deref()) {
             roots = roots.with_debugfs(debugfs);
         }
-        if let Some(kubelet) = &args.kubelet_dir {
+        if let Some(kubelet) = self.path("--kubelet-dir", args.kubelet_dir.as_deref()) {
             roots = roots.with_kubelet(kubelet);
         }
         if let Err(error) = roots.check() {
+            let flag = match error {
+                RootsError::LongKubeletDir { .. } => "--kubelet-dir",
+                _ => "--sysfs-root",
+            };
             self.problems
-                .push(format!("--sysfs-root: {:#}", anyhow::Error::from(error)));
+                .push(format!("{flag}: {:#}", anyhow::Error::from(error)));
         }
         roots
+    }
+
+    /// A path that was typed, unless it is a literal `$(NAME)`.
+    fn path(&mut self, flag: &'static str, typed: Option<&Path>) -> Option<PathBuf> {
+        let typed = typed?;
+        let Some(text) = typed.to_str() else {
+            return Some(typed.to_path_buf());
+        };
+        let setting = Setting {
+            text: text.to_owned(),
+            source: Source::Flag(flag),
+        };
+        self.checked(&setting, None, |text| Ok(Some(PathBuf::from(text))))
     }
 }
 

@@ -27,15 +27,17 @@ pub(crate) struct Acceptor {
     listener: UnixListener,
     cut: CancellationToken,
     rest: Option<Pin<Box<Sleep>>>,
+    /// Why the last attempt failed, so that a lasting cause is said once.
+    failed: Option<io::ErrorKind>,
 }
 
 impl Acceptor {
     pub(crate) fn new(listener: UnixListener, cut: CancellationToken) -> Self {
-        let rest = None;
         Self {
             listener,
             cut,
-            rest,
+            rest: None,
+            failed: None,
         }
     }
 }
@@ -51,11 +53,14 @@ impl Stream for Acceptor {
             }
             match ready!(self.listener.poll_accept(context)) {
                 Ok((stream, _)) => {
+                    self.failed = None;
                     return Poll::Ready(Some(Ok(CutStream::new(stream, &self.cut))));
                 }
                 // An error ends tonic's server, but not the reason to serve.
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if self.failed.replace(error.kind()) != Some(error.kind()) {
+                        tracing::warn!(%error, "cannot accept connections; trying on");
+                    }
                     self.rest = Some(Box::pin(sleep(ACCEPT_REST)));
                 }
             }

@@ -35,7 +35,8 @@ use tokio_util::sync::CancellationToken;
 const REGISTER_LIMIT: Duration = Duration::from_secs(15);
 /// How long the kubelet may take from the end of Register to its first list.
 const FIRST_STREAM_LIMIT: Duration = Duration::from_secs(10);
-/// After this long, a session counts as a success, and the waits start over with short ones.
+/// After this long, a session in which the kubelet listened counts as a success, and the waits start
+/// over with short ones.
 const SUCCESS: Duration = Duration::from_secs(10);
 
 /// The life of one resource with the kubelet, until it is stopped.
@@ -47,6 +48,8 @@ pub(crate) struct Lifecycle {
     pub(crate) ticks: Ticks,
     pub(crate) stop: CancellationToken,
     pub(crate) backoff: Backoff,
+    /// Sessions in a row that were no success. After the first the log is left alone.
+    pub(crate) failures: u32,
 }
 
 /// Why a session is over.
@@ -82,12 +85,18 @@ impl Lifecycle {
                 session.end(ALLOCATE_LIMIT).await;
                 break;
             };
-            tracing::info!(resource = %self.resource, reason = %ended, "registering anew");
+            if ended != Ended::NoStream && begun.elapsed() >= SUCCESS {
+                self.backoff.reset();
+                self.failures = 0;
+            }
+            if self.failures == 0 {
+                tracing::info!(resource = %self.resource, reason = %ended, "registering anew");
+            } else {
+                tracing::debug!(resource = %self.resource, reason = %ended, "registering anew");
+            }
+            self.failures = self.failures.saturating_add(1);
             self.state.set(State::Registering);
             session.end(Duration::ZERO).await;
-            if begun.elapsed() >= SUCCESS {
-                self.backoff.reset();
-            }
             stop.run_until_cancelled(self.rest(kubelet)).await;
         }
         tracing::info!(resource = %self.resource, "no longer offered");
@@ -150,7 +159,11 @@ impl Lifecycle {
     async fn watch(&mut self, session: &Session, kubelet: FileIdentity) -> Ended {
         let socket = self.dir.kubelet_socket();
         let path = session.path().display();
-        tracing::info!(resource = %self.resource, socket = %path, "registered");
+        if self.failures <= 1 {
+            tracing::info!(resource = %self.resource, socket = %path, "registered");
+        } else {
+            tracing::debug!(resource = %self.resource, socket = %path, "registered");
+        }
         self.state.set(State::Registered);
         let mut counts = session.activity();
         let state = &self.state;
@@ -188,6 +201,7 @@ impl Lifecycle {
         };
         if timeout(self.backoff.next_delay(), another).await.is_ok() {
             self.backoff.reset();
+            self.failures = 0;
         }
     }
 

@@ -112,6 +112,7 @@ impl Supervisor {
             ticks: self.ticks.subscribe(),
             stop: stop.clone(),
             backoff: Backoff::new(),
+            failures: 0,
         };
         let task = AbortOnDropHandle::new(runtime.spawn(lifecycle.run()));
         self.running.insert(resource, Running { stop, task });

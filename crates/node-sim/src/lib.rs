@@ -97,7 +97,7 @@ mod scratch;
 pub use kubelet::{
     AdmissionError, AnswerDevice, AnswerMount, Conflict, ConflictKind, ContainerAnswer, Event,
     EventKind, Fault, Kubelet, KubeletOptions, PluginOptions, Pod, PodSpec, Reregistration,
-    ResourceView, Restart, SimDevice, StreamEnd, Transcript, WaitTimeout,
+    ResourceView, Restart, SimDevice, StartError, StreamEnd, Transcript, WaitTimeout,
 };
 pub use machine::{
     Attribute, CdevNodes, Change, DescriptionError, FunctionSpec, Heartbeat, Machine, Numa, PfSpec,

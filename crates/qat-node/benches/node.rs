@@ -54,7 +54,7 @@ impl Bench {
         let look = looker.look(&BTreeSet::new()).unwrap();
         let state = judge(&NodeState::default(), &look);
         let pool = state.pools.keys().next().unwrap().clone();
-        let set = state.device_set(&pool).unwrap();
+        let set = state.device_set(&pool);
         let ids = set.iter().take(1).map(|device| device.id.clone()).collect();
         let backend = PoolBackend {
             resource: resource_name(&pool).unwrap(),

@@ -49,18 +49,30 @@ impl DevicePlugin for PoolBackend {
     }
 
     async fn prefer(&self, request: &PreferRequest) -> Vec<DeviceId> {
-        let state = Arc::clone(&self.state.borrow());
-        let available: Vec<Place> = request
-            .available
-            .iter()
-            .filter_map(|id| self.place(&state, id))
-            .collect();
         let must: Vec<PciAddress> = request.must_include.iter().filter_map(address).collect();
-        let chosen = qat_policy::prefer(self.policy, &available, &must, request.size);
-        chosen
-            .iter()
-            .filter_map(|address| address.to_string().parse().ok())
-            .collect()
+        let mut good: Vec<Place> = {
+            let state = self.state.borrow();
+            let ids = request.available.iter().filter_map(address);
+            ids.map(|address| self.place(&state, address)).collect()
+        };
+        // A VF that would be refused is taken only if there is no other. Each turn drops at least
+        // one, so this ends.
+        loop {
+            let chosen = qat_policy::prefer(self.policy, &good, &must, request.size);
+            let bad = |place: &Place| {
+                chosen.contains(&place.address)
+                    && !must.contains(&place.address)
+                    && self
+                        .recheck
+                        .vf(place.address, &self.pool, place.pf)
+                        .is_err()
+            };
+            let rest: Vec<Place> = good.iter().filter(|place| !bad(place)).copied().collect();
+            if rest.len() == good.len() || rest.len() < request.size {
+                return ids(&chosen);
+            }
+            good = rest;
+        }
     }
 
     async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
@@ -68,13 +80,11 @@ impl DevicePlugin for PoolBackend {
         let mut functions = Vec::with_capacity(ids.len());
         for id in ids {
             let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
-            let usable = self
-                .recheck
-                .vf(address, &self.pool)
-                .map_err(|why| refused(&why))?;
+            let pf = self.place(&self.state.borrow(), address).pf;
+            let usable = self.recheck.vf(address, &self.pool, pf);
             functions.push(GrantedFunction {
                 address,
-                node: Some(usable.node),
+                node: Some(usable.map_err(|why| refused(&why))?.node),
             });
         }
         tracing::info!(resource = %self.resource, vfs = %listed(ids), "allocated");
@@ -89,18 +99,22 @@ impl DevicePlugin for PoolBackend {
 
 impl PoolBackend {
     /// Where a VF sits. A VF of which nothing is known sits nowhere in particular.
-    fn place(&self, state: &NodeState, id: &DeviceId) -> Option<Place> {
-        let address = address(id)?;
+    fn place(&self, state: &NodeState, address: PciAddress) -> Place {
         let known = state
             .pools
             .get(&self.pool)
             .and_then(|vfs| vfs.get(&address));
-        Some(Place {
+        Place {
             address,
             pf: known.and_then(|vf| vf.pf),
             numa_node: known.and_then(|vf| vf.numa_node),
-        })
+        }
     }
+}
+
+fn ids(addresses: &[PciAddress]) -> Vec<DeviceId> {
+    let texts = addresses.iter().map(PciAddress::to_string);
+    texts.filter_map(|text| text.parse().ok()).collect()
 }
 
 /// A device ID of ours is a PCI address.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use device_plugin::{Device, DeviceId, DeviceSet, DeviceSetError, Health};
+use device_plugin::{Device, DeviceId, DeviceSet, Health};
 use qat_policy::{PoolName, Standing};
 use serde::Serialize;
 use sysfs_pci::{NumaNode, PciAddress};
@@ -36,8 +36,10 @@ pub struct Advertised {
 
 /// What is advertised: the VFs of each pool.
 ///
-/// A VF that was in a pool once stays in it, at worst Unhealthy, for as long as the daemon runs:
-/// the kubelet takes a device that is missing from a list for gone, and forgets whose it was.
+/// A VF that was in a pool once stays in it, at worst Unhealthy, for as long as the daemon runs, and
+/// is never in a second one. The kubelet takes a device that is missing from a list for gone and
+/// forgets whose it was; and it counts for each resource by itself, so a VF in two pools would be
+/// given to two pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NodeState {
     /// Pools in order of their name.
@@ -54,15 +56,11 @@ impl NodeState {
             .collect()
     }
 
-    /// The devices of one pool as the kubelet gets them.
-    ///
-    /// # Errors
-    ///
-    /// [`DeviceSetError`] never happens for PCI addresses, which are valid and distinct device IDs;
-    /// it is passed on rather than hidden.
-    pub fn device_set(&self, pool: &PoolName) -> Result<DeviceSet, DeviceSetError> {
+    /// The devices of one pool as the kubelet gets them: a PCI address is a valid device ID, and
+    /// addresses differ.
+    pub fn device_set(&self, pool: &PoolName) -> DeviceSet {
         let devices = self.pools.get(pool).into_iter().flatten();
-        DeviceSet::new(devices.filter_map(|(address, vf)| {
+        let set = DeviceSet::new(devices.filter_map(|(address, vf)| {
             Some(Device {
                 id: address.to_string().parse::<DeviceId>().ok()?,
                 health: match vf.verdict {
@@ -71,35 +69,41 @@ impl NodeState {
                 },
                 numa_nodes: vf.numa_node.map(NumaNode::get).into_iter().collect(),
             })
-        }))
+        }));
+        set.unwrap_or_default()
     }
 }
 
 /// Judges a look in the light of what was advertised before. Pure: the same input gives the same
 /// state.
 ///
-/// * A VF that the inventory offers is Healthy in its pool.
-/// * A VF that was advertised and is now withheld, gone or in another pool is Unhealthy where it
-///   was, with the reason.
+/// * A VF that is offered for the first time is Healthy in its pool, and stays in that pool.
+/// * A VF that was advertised and is now withheld, gone or offered in another pool is Unhealthy
+///   where it is, with the reason.
 #[must_use]
 pub fn judge(before: &NodeState, look: &Look) -> NodeState {
     let mut after = before.clone();
     for (pool, vfs) in &mut after.pools {
         for (address, vf) in vfs {
             vf.verdict = verdict(*address, pool, look);
+            if let Some(seen) = look.inventory.vfs.get(address) {
+                // What could not be read this time was right the last time.
+                vf.pf = seen.pf.or(vf.pf);
+                vf.numa_node = seen.numa_node.or(vf.numa_node);
+            }
         }
     }
+    let known = before.advertised();
     for (vf, pool) in look.inventory.offered() {
-        let advertised = Advertised {
-            verdict: Verdict::Healthy,
-            pf: vf.pf,
-            numa_node: vf.numa_node,
-        };
-        after
-            .pools
-            .entry(pool.clone())
-            .or_default()
-            .insert(vf.address, advertised);
+        if !known.contains(&vf.address) {
+            let newcomer = Advertised {
+                verdict: Verdict::Healthy,
+                pf: vf.pf,
+                numa_node: vf.numa_node,
+            };
+            let vfs = after.pools.entry(pool.clone()).or_default();
+            vfs.insert(vf.address, newcomer);
+        }
     }
     after
 }
@@ -108,7 +112,10 @@ pub fn judge(before: &NodeState, look: &Look) -> NodeState {
 fn verdict(address: PciAddress, pool: &PoolName, look: &Look) -> Verdict {
     let reason = match look.inventory.vfs.get(&address).map(|vf| &vf.standing) {
         Some(Standing::Offered { pool: now }) if now == pool => return Verdict::Healthy,
-        Some(Standing::Offered { pool: now }) => format!("it is in pool `{now}` now"),
+        Some(Standing::Offered { pool: now }) => format!(
+            "its services were changed and it would be in pool `{now}`; restart the plugin when no \
+             pod holds it"
+        ),
         Some(Standing::Withheld(reason)) => reason.to_string(),
         None => absence(address, look),
     };

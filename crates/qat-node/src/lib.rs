@@ -38,7 +38,7 @@ pub use self::backend::PoolBackend;
 pub use self::journal::{Fact, Journal, Weight, facts};
 pub use self::judge::{Advertised, NodeState, Verdict, judge};
 pub use self::look::{Look, Looker};
-pub use self::node::{NodeError, NodeSettings, run};
+pub use self::node::{NodeSettings, run};
 pub use self::recheck::{Recheck, RecheckError};
 pub use self::resource::{RESOURCE_DOMAIN, resource_name, resource_text};
 pub use self::roots::{Roots, RootsError};

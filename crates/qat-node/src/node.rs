@@ -5,14 +5,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_plugin::{
-    DeviceSet, DeviceSetError, OfferError, ResourceName, ResourceNameError, Supervisor,
-};
+use device_plugin::{DeviceSet, Supervisor};
 use qat_policy::{AllocationPolicy, Family, PoolName, ResourceNames, Rules};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::journal::{Journal, facts};
 use crate::text::chain;
@@ -50,60 +48,22 @@ impl NodeSettings {
     }
 }
 
-/// Why the node stopped serving.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// A pool's name makes no resource name.
-    #[error("pool `{pool}` makes no resource name")]
-    Name {
-        /// The pool.
-        pool: PoolName,
-        /// Which rule it breaks.
-        source: ResourceNameError,
-    },
-    /// The devices of a pool make no list.
-    #[error("the devices of pool `{pool}` make no list")]
-    Devices {
-        /// The pool.
-        pool: PoolName,
-        /// What is wrong with them.
-        source: DeviceSetError,
-    },
-    /// A resource cannot be offered.
-    #[error("cannot offer `{resource}`")]
-    Offer {
-        /// The resource.
-        resource: ResourceName,
-        /// Why not.
-        source: OfferError,
-    },
-}
-
 /// Serves a node until `stop` is cancelled.
 ///
 /// Looks at once and then every [`NodeSettings::rescan`]. A machine that cannot be read, a kubelet
-/// or devices that are not there yet are waited for and said once.
-///
-/// # Errors
-///
-/// [`NodeError`] when a resource cannot be offered at all, for example because the path of its
-/// socket would be too long.
-pub async fn run(settings: NodeSettings, stop: CancellationToken) -> Result<(), NodeError> {
+/// or devices that are not there yet are waited for and said once. Nothing that the machine shows
+/// ends this: a pool that cannot be offered is said once and left out.
+pub async fn run(settings: NodeSettings, stop: CancellationToken) {
     let mut owner = Owner::new(&settings);
     let mut timer = interval(settings.rescan);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let served = loop {
+    loop {
         tokio::select! {
-            () = stop.cancelled() => break Ok(()),
-            _ = timer.tick() => {}
+            () = stop.cancelled() => break,
+            _ = timer.tick() => owner.turn(),
         }
-        if let Err(error) = owner.turn() {
-            break Err(error);
-        }
-    };
+    }
     owner.supervisor.shutdown(GRACE).await;
-    served
 }
 
 /// The one that changes the state.
@@ -113,7 +73,8 @@ struct Owner {
     /// What the last look failed with, so that it is said once.
     blind: Option<String>,
     publish: watch::Sender<Arc<NodeState>>,
-    pools: BTreeMap<PoolName, watch::Sender<Arc<DeviceSet>>>,
+    /// Where each pool's devices are published; none if the pool cannot be offered.
+    pools: BTreeMap<PoolName, Option<watch::Sender<Arc<DeviceSet>>>>,
     supervisor: Supervisor,
     recheck: Arc<Recheck>,
     policy: AllocationPolicy,
@@ -134,13 +95,13 @@ impl Owner {
     }
 
     /// Looks, judges, publishes.
-    fn turn(&mut self) -> Result<(), NodeError> {
+    fn turn(&mut self) {
         let before = Arc::clone(&self.publish.borrow());
         let look = match self.looker.look(&before.advertised()) {
             Ok(look) => look,
             Err(error) => {
                 self.be_blind(chain(&error));
-                return Ok(());
+                return;
             }
         };
         if self.blind.take().is_some() {
@@ -152,7 +113,7 @@ impl Owner {
         if after != *before {
             self.publish.send_replace(Arc::new(after.clone()));
         }
-        self.update_pools(&after)
+        self.update_pools(&after);
     }
 
     /// Keeps what is advertised: nothing is known, so nothing is taken back.
@@ -163,47 +124,49 @@ impl Owner {
         }
     }
 
-    fn update_pools(&mut self, state: &NodeState) -> Result<(), NodeError> {
+    fn update_pools(&mut self, state: &NodeState) {
         for pool in state.pools.keys() {
-            let devices = state
-                .device_set(pool)
-                .map_err(|source| NodeError::Devices {
-                    pool: pool.clone(),
-                    source,
-                })?;
+            let devices = Arc::new(state.device_set(pool));
             match self.pools.get(pool) {
-                Some(sender) => {
-                    sender.send_if_modified(|now| {
-                        let changed = **now != devices;
-                        if changed {
-                            *now = Arc::new(devices);
-                        }
-                        changed
-                    });
+                None => {
+                    let sender = self.open_pool(pool, devices);
+                    self.pools.insert(pool.clone(), sender);
                 }
-                None => self.open_pool(pool.clone(), devices)?,
+                Some(Some(sender)) if *sender.borrow() != devices => {
+                    sender.send_replace(devices);
+                }
+                Some(_) => {}
             }
         }
-        Ok(())
     }
 
-    fn open_pool(&mut self, pool: PoolName, devices: DeviceSet) -> Result<(), NodeError> {
-        let resource = resource_name(&pool).map_err(|source| NodeError::Name {
-            pool: pool.clone(),
-            source,
-        })?;
-        let (sender, receiver) = watch::channel(Arc::new(devices));
-        let backend = PoolBackend {
-            resource: resource.clone(),
-            pool: pool.clone(),
-            policy: self.policy,
-            recheck: Arc::clone(&self.recheck),
-            state: self.publish.subscribe(),
-            devices: receiver,
-        };
-        self.pools.insert(pool, sender);
-        self.supervisor
-            .offer(resource.clone(), Arc::new(backend))
-            .map_err(|source| NodeError::Offer { resource, source })
+    /// Offers a new pool. Says why if that cannot be, and the others go on.
+    fn open_pool(
+        &mut self,
+        pool: &PoolName,
+        devices: Arc<DeviceSet>,
+    ) -> Option<watch::Sender<Arc<DeviceSet>>> {
+        let (sender, receiver) = watch::channel(devices);
+        let offered = resource_name(pool)
+            .map_err(|error| chain(&error))
+            .and_then(|resource| {
+                let backend = PoolBackend {
+                    resource: resource.clone(),
+                    pool: pool.clone(),
+                    policy: self.policy,
+                    recheck: Arc::clone(&self.recheck),
+                    state: self.publish.subscribe(),
+                    devices: receiver,
+                };
+                let offered = self.supervisor.offer(resource, Arc::new(backend));
+                offered.map_err(|error| chain(&error))
+            });
+        match offered {
+            Ok(()) => Some(sender),
+            Err(why) => {
+                error!("pool {pool} cannot be offered: {why}");
+                None
+            }
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
-use qat_policy::{DebugfsRoot, Family, FunctionKind, PoolName, ResourceNames, identify};
+use qat_policy::{
+    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, Reason, ResourceNames, identify,
+};
 use sysfs_pci::{AttrError, PciAddress, PciId};
 use vfio_host::{Host, NodeError, Refusal, Usable, VfioNode};
 
@@ -43,21 +45,26 @@ pub enum RecheckError {
         /// What is wrong with the node.
         source: NodeError,
     },
-    /// The PF is on a VFIO driver itself.
-    #[error(
-        "{address} cannot be used while its PF {pf} is bound to a VFIO driver; bind the PF to its \
-         QAT driver"
-    )]
-    PfOnVfio {
+    /// The PF does not run.
+    #[error("{address} is of no use now: {reason}")]
+    PfTrouble {
         /// The VF.
         address: PciAddress,
-        /// Its PF.
+        /// What is wrong with the PF, and what to do.
+        reason: Reason,
+    },
+    /// The VF had a PF and has lost the link to it.
+    #[error("{address} is being removed: it has lost the link to its PF {pf}")]
+    LostPf {
+        /// The VF.
+        address: PciAddress,
+        /// The PF that it had.
         pf: PciAddress,
     },
     /// The PF serves something else now.
     #[error(
-        "{address} belongs to pool `{now}` now, because the services of its PF {pf} were changed; \
-         ask for it there"
+        "{address} would belong to pool `{now}` now, because the services of its PF {pf} were \
+         changed; restart the plugin when no pod holds a VF of this PF"
     )]
     Moved {
         /// The VF.
@@ -101,12 +108,20 @@ impl Recheck {
         }
     }
 
-    /// Looks at a VF that `pool` advertises.
+    /// Looks at a VF that `pool` advertises as one of `pf`, or as one without PF.
+    ///
+    /// What an [`Inventory`](qat_policy::Inventory) withholds for a reason that lies in the VF, its
+    /// group or its PF is refused here too.
     ///
     /// # Errors
     ///
     /// [`RecheckError`] when it must not be handed out, with the sentence for the pod's events.
-    pub fn vf(&self, address: PciAddress, pool: &PoolName) -> Result<Usable, RecheckError> {
+    pub fn vf(
+        &self,
+        address: PciAddress,
+        pool: &PoolName,
+        pf: Option<PciAddress>,
+    ) -> Result<Usable, RecheckError> {
         let identity = sysfs_pci::identity(&self.host.sysfs, address).map_err(|source| {
             if source.is_gone() {
                 RecheckError::Unusable(Refusal::Gone { address })
@@ -116,9 +131,8 @@ impl Recheck {
         })?;
         match identify(identity.id) {
             Some((family, FunctionKind::Vf)) if self.families.contains(&family) => {
-                let usable = self.host.recheck(address, None)?;
-                self.pf(address, family, pool)?;
-                Ok(usable)
+                self.pf(address, family, pool, pf)?;
+                Ok(self.host.recheck(address, None)?)
             }
             _ => Err(RecheckError::NotOurs {
                 address,
@@ -137,36 +151,36 @@ impl Recheck {
     }
 
     /// Looks at the PF of a VF: whether it runs, and whether it still serves what the pool says. A
-    /// VF inside a guest has none.
-    fn pf(&self, vf: PciAddress, family: Family, pool: &PoolName) -> Result<(), RecheckError> {
-        let sysfs = &self.host.sysfs;
+    /// VF inside a guest has none, and never had.
+    fn pf(
+        &self,
+        address: PciAddress,
+        family: Family,
+        pool: &PoolName,
+        known: Option<PciAddress>,
+    ) -> Result<(), RecheckError> {
+        let Host { sysfs, drivers, .. } = &self.host;
         let read = |address| move |source| RecheckError::Read { address, source };
-        let Some(pf) = sysfs_pci::physfn(sysfs, vf).map_err(read(vf))? else {
-            return Ok(());
+        let Some(pf) = sysfs_pci::physfn(sysfs, address).map_err(read(address))? else {
+            return known.map_or(Ok(()), |pf| Err(RecheckError::LostPf { address, pf }));
         };
         let driver = sysfs_pci::driver(sysfs, pf).map_err(read(pf))?;
-        if driver
-            .as_ref()
-            .is_some_and(|driver| self.host.drivers.contains(driver))
-        {
-            return Err(RecheckError::PfOnVfio { address: vf, pf });
-        }
-        let services = |error: &dyn Error| RecheckError::Services {
+        let PfReading { services } =
+            qat_policy::read_pf(sysfs, &self.debugfs, pf, driver.as_ref(), family);
+        let tells = matches!(services, Ok(Some(_)));
+        qat_policy::check_pf(pf, driver.as_ref(), tells, family, drivers)
+            .map_err(|reason| RecheckError::PfTrouble { address, reason })?;
+        let untold = |error: &dyn Error| RecheckError::Services {
             pf,
             why: chain(error),
         };
-        let reading = qat_policy::read_pf(sysfs, &self.debugfs, pf, driver.as_ref(), family);
-        let set = reading.services.map_err(|error| services(&error))?;
+        let services = services.map_err(|error| untold(&error))?;
         let now =
-            qat_policy::pool_name(set.as_ref(), self.names).map_err(|error| services(&error))?;
+            qat_policy::pool_name(services.as_ref(), self.names).map_err(|error| untold(&error))?;
         if now == *pool {
             Ok(())
         } else {
-            Err(RecheckError::Moved {
-                address: vf,
-                pf,
-                now,
-            })
+            Err(RecheckError::Moved { address, pf, now })
         }
     }
 }

@@ -33,6 +33,13 @@ impl Default for Roots {
     }
 }
 
+/// The longest name that a socket of ours can have: a resource's name with `-` for `/`, with every
+/// service that one device can have at once.
+const LONGEST_SOCKET: &str = "qat.intel.com-asym-sym-decomp.sock";
+
+/// Bytes that a path to a unix socket may have (`sun_path` in `unix(7)`, without the final NUL).
+const SUN_PATH: usize = 107;
+
 /// Why a root cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +56,20 @@ pub enum RootsError {
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// The paths of sockets in the kubelet's directory would be too long.
+    #[error(
+        "`{}` has {length} bytes, and {limit} are allowed: the path of a socket in it would be too \
+         long for the kernel; mount the directory at a shorter path",
+        path.display()
+    )]
+    LongKubeletDir {
+        /// The directory.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+        /// The most that leaves room for the name of a socket.
+        limit: usize,
     },
 }
 
@@ -83,22 +104,32 @@ impl Roots {
         }
     }
 
-    /// Checks what must be there from the start: a PCI bus below the sysfs root.
+    /// Checks what must be right from the start: a PCI bus below the sysfs root, and room for the
+    /// names of sockets in the kubelet's directory.
     ///
     /// Everything else (devices, the kubelet, debugfs) may come later and is waited for.
     ///
     /// # Errors
     ///
-    /// [`RootsError::NoPciBus`] when `bus/pci/devices` is missing or unreadable.
+    /// [`RootsError::NoPciBus`] when `bus/pci/devices` is missing or unreadable;
+    /// [`RootsError::LongKubeletDir`].
     pub fn check(&self) -> Result<(), RootsError> {
         let path = self.sysfs.pci_devices();
-        match fs::read_dir(&path) {
-            Ok(_) => Ok(()),
-            Err(source) => Err(RootsError::NoPciBus {
-                root: self.sysfs.path().to_path_buf(),
-                path,
-                source,
-            }),
+        if let Err(source) = fs::read_dir(&path) {
+            let root = self.sysfs.path().to_path_buf();
+            return Err(RootsError::NoPciBus { root, path, source });
         }
+        let kubelet = self.kubelet.path();
+        let length = kubelet.as_os_str().len();
+        let limit = SUN_PATH - 1 - LONGEST_SOCKET.len();
+        if length > limit {
+            let path = kubelet.to_path_buf();
+            return Err(RootsError::LongKubeletDir {
+                path,
+                length,
+                limit,
+            });
+        }
+        Ok(())
     }
 }

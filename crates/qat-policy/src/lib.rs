@@ -95,7 +95,7 @@ pub use self::drivers::{
 pub use self::family::{
     Family, FamilySpec, FunctionKind, Generation, UnknownFamily, depth, identify,
 };
-pub use self::inventory::{Facts, Inventory, Pf, PfTrouble, Reason, Rules, Standing, Vf};
+pub use self::inventory::{Facts, Inventory, Pf, PfTrouble, Reason, Rules, Standing, Vf, check_pf};
 pub use self::names::{
     InvalidPoolName, PoolName, ResourceNames, Spellings, UnknownResourceNames, pool_name, spellings,
 };

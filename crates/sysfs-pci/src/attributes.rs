@@ -9,7 +9,7 @@ use crate::address::PciAddress;
 use crate::cpus::CpuList;
 use crate::driver::DriverName;
 use crate::error::AttrError;
-use crate::fs::{link_value, read_number, read_text};
+use crate::fs::{Base, link_value, read_number, read_text, read_text_at};
 use crate::identity::Identity;
 use crate::numbers::{IommuGroupId, NumaNode};
 use crate::root::SysfsRoot;
@@ -22,7 +22,7 @@ use crate::root::SysfsRoot;
 ///
 /// Any [`AttrError`]; [`AttrError::is_gone`] means that there is no such function.
 pub fn identity(root: &SysfsRoot, address: PciAddress) -> Result<Identity, AttrError> {
-    identity_at(&root.pci_device(address))
+    identity_at(Base::cwd(), &root.pci_device(address))
 }
 
 /// Reads which driver is bound to a function: the name that its `driver` link points to.
@@ -33,7 +33,7 @@ pub fn identity(root: &SysfsRoot, address: PciAddress) -> Result<Identity, AttrE
 ///
 /// [`AttrError::Read`], or [`AttrError::Invalid`] if the link names no driver.
 pub fn driver(root: &SysfsRoot, address: PciAddress) -> Result<Option<DriverName>, AttrError> {
-    driver_at(&root.pci_device(address))
+    driver_at(Base::cwd(), &root.pci_device(address))
 }
 
 /// Reads the IOMMU group of a function: the number that its `iommu_group` link points to.
@@ -47,7 +47,7 @@ pub fn iommu_group(
     root: &SysfsRoot,
     address: PciAddress,
 ) -> Result<Option<IommuGroupId>, AttrError> {
-    iommu_group_at(&root.pci_device(address))
+    iommu_group_at(Base::cwd(), &root.pci_device(address))
 }
 
 /// Reads which physical function a virtual function belongs to, from its `physfn` link.
@@ -58,7 +58,7 @@ pub fn iommu_group(
 ///
 /// [`AttrError::Read`], or [`AttrError::Invalid`] if the link names no address.
 pub fn physfn(root: &SysfsRoot, address: PciAddress) -> Result<Option<PciAddress>, AttrError> {
-    physfn_at(&root.pci_device(address))
+    physfn_at(Base::cwd(), &root.pci_device(address))
 }
 
 /// Reads the NUMA node of a function.
@@ -70,7 +70,7 @@ pub fn physfn(root: &SysfsRoot, address: PciAddress) -> Result<Option<PciAddress
 ///
 /// [`AttrError::Read`], [`AttrError::NotText`] or [`AttrError::Invalid`].
 pub fn numa_node(root: &SysfsRoot, address: PciAddress) -> Result<Option<NumaNode>, AttrError> {
-    numa_node_at(&root.pci_device(address))
+    numa_node_at(Base::cwd(), &root.pci_device(address))
 }
 
 /// Reads which CPUs are near a function (`local_cpulist`); all of them if its node is not known.
@@ -138,33 +138,36 @@ pub fn vf_stride(root: &SysfsRoot, address: PciAddress) -> Result<Option<u16>, A
     optional(read_number(&root.pci_device(address).join("sriov_stride")))
 }
 
-pub(crate) fn identity_at(entry: &Path) -> Result<Identity, AttrError> {
+pub(crate) fn identity_at(base: Base<'_>, entry: &Path) -> Result<Identity, AttrError> {
     let path = entry.join("modalias");
-    let text = read_text(&path)?;
+    let text = read_text_at(base, &path)?;
     text.parse()
-        .map_err(|error| AttrError::unparsed(&path, error))
+        .map_err(|error| AttrError::unparsed(&base.full(&path), error))
 }
 
-pub(crate) fn driver_at(entry: &Path) -> Result<Option<DriverName>, AttrError> {
-    link_value(&entry.join("driver"), "a link to a driver")
+pub(crate) fn driver_at(base: Base<'_>, entry: &Path) -> Result<Option<DriverName>, AttrError> {
+    link_value(base, &entry.join("driver"), "a link to a driver")
 }
 
-pub(crate) fn iommu_group_at(entry: &Path) -> Result<Option<IommuGroupId>, AttrError> {
-    link_value(&entry.join("iommu_group"), "a link to an IOMMU group")
+pub(crate) fn iommu_group_at(
+    base: Base<'_>,
+    entry: &Path,
+) -> Result<Option<IommuGroupId>, AttrError> {
+    link_value(base, &entry.join("iommu_group"), "a link to an IOMMU group")
 }
 
-pub(crate) fn physfn_at(entry: &Path) -> Result<Option<PciAddress>, AttrError> {
-    link_value(&entry.join("physfn"), "a link to a PCI function")
+pub(crate) fn physfn_at(base: Base<'_>, entry: &Path) -> Result<Option<PciAddress>, AttrError> {
+    link_value(base, &entry.join("physfn"), "a link to a PCI function")
 }
 
-pub(crate) fn numa_node_at(entry: &Path) -> Result<Option<NumaNode>, AttrError> {
+pub(crate) fn numa_node_at(base: Base<'_>, entry: &Path) -> Result<Option<NumaNode>, AttrError> {
     let path = entry.join("numa_node");
-    match read_text(&path) {
+    match read_text_at(base, &path) {
         Ok(text) if text == "-1" => Ok(None),
         Ok(text) => text
             .parse()
             .map(Some)
-            .map_err(|error| AttrError::unparsed(&path, error)),
+            .map_err(|error| AttrError::unparsed(&base.full(&path), error)),
         Err(error) => optional(Err(error)),
     }
 }

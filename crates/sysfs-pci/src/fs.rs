@@ -60,8 +60,68 @@ pub struct Stat {
     pub mode: u32,
 }
 
+/// Where a relative path starts. The functions of this module that take no base start in the
+/// working directory.
+///
+/// The kernel walks a path from its start each time, and that is most of what a short read costs.
+/// A scan reads many files below one directory, so it has that directory open as a base.
+#[derive(Clone, Copy)]
+pub(crate) struct Base<'a> {
+    fd: BorrowedFd<'a>,
+    /// What errors put in front.
+    path: &'a Path,
+}
+
+/// A directory that stays open, as a base. Dropping it costs one call.
+pub(crate) struct Dir {
+    file: Open,
+    path: PathBuf,
+}
+
 /// A file that counts its `close`.
 struct Open(OwnedFd);
+
+impl Base<'static> {
+    pub(crate) fn cwd() -> Self {
+        Self {
+            fd: CWD,
+            path: Path::new(""),
+        }
+    }
+}
+
+impl Base<'_> {
+    /// The whole path, for errors.
+    pub(crate) fn full(self, path: &Path) -> PathBuf {
+        self.path.join(path)
+    }
+
+    fn refused(self, path: &Path, errno: Errno) -> AttrError {
+        AttrError::refused(&self.full(path), errno)
+    }
+}
+
+impl Dir {
+    /// Costs one call.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, AttrError> {
+        match open(Base::cwd(), &path, OFlags::DIRECTORY) {
+            Ok(file) => Ok(Self { file, path }),
+            Err(errno) => Err(AttrError::refused(&path, errno)),
+        }
+    }
+
+    pub(crate) fn base(&self) -> Base<'_> {
+        Base {
+            fd: self.file.as_fd(),
+            path: &self.path,
+        }
+    }
+
+    /// The entries, as [`list`] has them. To be asked once. Costs two calls or more.
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, AttrError> {
+        entries(&self.file).map_err(|errno| AttrError::refused(&self.path, errno))
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -99,12 +159,17 @@ pub fn calls() -> u64 {
 /// [`AttrError::Missing`], [`AttrError::Vanished`] or [`AttrError::Read`] as the kernel answers;
 /// [`AttrError::NotText`] if the content is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, AttrError> {
+    read_text_at(Base::cwd(), path)
+}
+
+/// [`read_text`] from a base.
+pub(crate) fn read_text_at(base: Base<'_>, path: &Path) -> Result<String, AttrError> {
     let mut page = [MaybeUninit::<u8>::uninit(); PAGE];
-    let bytes = open(path, OFlags::empty())
+    let bytes = open(base, path, OFlags::empty())
         .and_then(|file| call(|| read(&file, &mut page[..]).map(|(bytes, _)| bytes.to_vec())))
-        .map_err(|errno| AttrError::refused(path, errno))?;
+        .map_err(|errno| base.refused(path, errno))?;
     let mut text = String::from_utf8(bytes).map_err(|_not_utf8| AttrError::NotText {
-        path: path.to_owned(),
+        path: base.full(path),
     })?;
     let end = text
         .trim_end_matches(|c: char| c == '\0' || c.is_ascii_whitespace())
@@ -133,7 +198,7 @@ pub fn read_number<T: FromStr>(path: &Path) -> Result<T, AttrError> {
 ///
 /// What the kernel answers; `EINVAL` if `path` is not a link.
 pub fn link_target(path: &Path) -> IoResult<PathBuf> {
-    read_link(path).map_err(IoError::from)
+    read_link(Base::cwd(), path).map_err(IoError::from)
 }
 
 /// The last component of a link's target: the name of what it points to.
@@ -156,12 +221,13 @@ pub fn link_name(path: &Path) -> IoResult<String> {
 
 /// Reads what the last component of a link's target says; `None` if there is no such link.
 pub(crate) fn link_value<T: FromStr>(
+    base: Base<'_>,
     path: &Path,
     expected: &'static str,
 ) -> Result<Option<T>, AttrError> {
-    let target = match read_link(path) {
+    let target = match read_link(base, path) {
         Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(AttrError::refused(path, errno)),
+        Err(errno) => return Err(base.refused(path, errno)),
         Ok(target) => target,
     };
     target
@@ -169,7 +235,7 @@ pub(crate) fn link_value<T: FromStr>(
         .and_then(OsStr::to_str)
         .and_then(|name| name.parse().ok())
         .map(Some)
-        .ok_or_else(|| AttrError::invalid(path, &target.to_string_lossy(), expected))
+        .ok_or_else(|| AttrError::invalid(&base.full(path), &target.to_string_lossy(), expected))
 }
 
 /// The entries of a directory without `.` and `..`, in the order in which the kernel gives them.
@@ -181,7 +247,14 @@ pub(crate) fn link_value<T: FromStr>(
 ///
 /// [`AttrError::Missing`], [`AttrError::Vanished`] or [`AttrError::Read`] as the kernel answers.
 pub fn list(path: &Path) -> Result<Vec<Entry>, AttrError> {
-    entries(path).map_err(|errno| AttrError::refused(path, errno))
+    list_at(Base::cwd(), path)
+}
+
+/// [`list`] from a base.
+pub(crate) fn list_at(base: Base<'_>, path: &Path) -> Result<Vec<Entry>, AttrError> {
+    open(base, path, OFlags::DIRECTORY)
+        .and_then(|directory| entries(&directory))
+        .map_err(|errno| base.refused(path, errno))
 }
 
 /// Says what kind of file is at `path`, links followed.
@@ -192,7 +265,12 @@ pub fn list(path: &Path) -> Result<Vec<Entry>, AttrError> {
 ///
 /// What the kernel answers.
 pub fn stat(path: &Path) -> IoResult<Stat> {
-    let raw: RawStat = call(|| statat(CWD, path, AtFlags::empty()))?;
+    stat_at(Base::cwd(), path).map_err(IoError::from)
+}
+
+/// [`stat`] from a base.
+pub(crate) fn stat_at(base: Base<'_>, path: &Path) -> Result<Stat, Errno> {
+    let raw: RawStat = call(|| statat(base.fd, path, AtFlags::empty()))?;
     let kind = FileType::from_raw_mode(raw.st_mode);
     Ok(Stat {
         is_char_device: kind == FileType::CharacterDevice,
@@ -204,22 +282,22 @@ pub fn stat(path: &Path) -> IoResult<Stat> {
 }
 
 /// Checks that something is at `path`, links followed. Costs one call.
-pub(crate) fn require(path: &Path) -> Result<(), AttrError> {
-    call(|| statat(CWD, path, AtFlags::empty()))
+pub(crate) fn require(base: Base<'_>, path: &Path) -> Result<(), AttrError> {
+    stat_at(base, path)
         .map(drop)
-        .map_err(|errno| AttrError::refused(path, errno))
+        .map_err(|errno| base.refused(path, errno))
 }
 
-fn read_link(path: &Path) -> Result<PathBuf, Errno> {
+fn read_link(base: Base<'_>, path: &Path) -> Result<PathBuf, Errno> {
     let mut page = [MaybeUninit::<u8>::uninit(); PAGE];
-    let bytes = call(|| readlinkat_raw(CWD, path, &mut page[..]).map(|(bytes, _)| bytes.to_vec()))?;
+    let bytes =
+        call(|| readlinkat_raw(base.fd, path, &mut page[..]).map(|(bytes, _)| bytes.to_vec()))?;
     Ok(PathBuf::from(OsString::from_vec(bytes)))
 }
 
-fn entries(path: &Path) -> Result<Vec<Entry>, Errno> {
-    let directory = open(path, OFlags::DIRECTORY)?;
+fn entries(directory: &Open) -> Result<Vec<Entry>, Errno> {
     let mut room = Vec::with_capacity(LISTING);
-    let mut listing = RawDir::new(&directory, room.spare_capacity_mut());
+    let mut listing = RawDir::new(directory, room.spare_capacity_mut());
     let mut entries = Vec::new();
     loop {
         if listing.is_buffer_empty() {
@@ -242,9 +320,9 @@ fn entries(path: &Path) -> Result<Vec<Entry>, Errno> {
     }
 }
 
-fn open(path: &Path, flags: OFlags) -> Result<Open, Errno> {
+fn open(base: Base<'_>, path: &Path, flags: OFlags) -> Result<Open, Errno> {
     let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
-    call(|| openat(CWD, path, flags, Mode::empty())).map(Open)
+    call(|| openat(base.fd, path, flags, Mode::empty())).map(Open)
 }
 
 /// Makes a system call, again if a signal interrupts it, and counts each attempt.

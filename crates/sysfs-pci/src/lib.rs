@@ -130,5 +130,7 @@ pub use self::ids::{ClassCode, PciId};
 pub use self::numbers::{IommuGroupId, NumaNode, VfIndex};
 pub use self::root::SysfsRoot;
 pub use self::scan::{Depth, Scanner, scan};
-pub use self::snapshot::{Function, Neighbour, Role, ScanFailure, Snapshot, Sriov};
-pub use self::text::ParseError;
+pub use self::snapshot::{
+    Function, Neighbour, NeighbourDriver, Role, ScanFailure, Snapshot, Sriov,
+};
+pub use self::text::{ParseError, decimal};

@@ -1,14 +1,15 @@
 //! Looking at all PCI functions, cheaply.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::address::PciAddress;
 use crate::error::{AttrError, ScanError};
-use crate::fs::list;
+use crate::fs::Dir;
 use crate::ids::PciId;
 use crate::numbers::IommuGroupId;
 use crate::root::SysfsRoot;
-use crate::snapshot::{Role, ScanFailure, Snapshot};
+use crate::snapshot::{NeighbourDriver, Role, ScanFailure, Snapshot};
 use crate::visit::{Known, Visit};
 
 /// How closely the caller wants to look at a function, decided by its ids.
@@ -42,7 +43,9 @@ pub enum Depth {
 /// | another [`Depth::Function`] function | 9 | 4 |
 /// | a [`Depth::Identity`] function | 4 | 0 |
 /// | ... that is in the group of a function | 5 | 1 |
+/// | ... and has another driver than `vfio-pci`, `pci-stub` and `pcieport` | 6 | 2 |
 ///
+/// The last call looks for `vfio-dev`, by which a variant driver of VFIO is known.
 /// A second scan looks once more (1) for the group of a [`Depth::Identity`] function that had
 /// none. None of these calls can block behind a stuck unbind.
 #[derive(Debug)]
@@ -111,27 +114,29 @@ impl Scanner {
     ///
     /// As [`scan`].
     pub fn scan(&mut self, depth: &dyn Fn(PciId) -> Depth) -> Result<Snapshot, ScanError> {
-        let directory = self.root.pci_devices();
-        let mut entries = list(&directory).map_err(|error| ScanError::NoPciBus {
+        let refused = |error: AttrError| ScanError::NoPciBus {
             source: error.os_error(),
-            path: directory.clone(),
-        })?;
+            path: error.path().to_owned(),
+        };
+        // It stays open while its entries are looked at, each by a path relative to it.
+        let directory = Dir::open(self.root.pci_devices()).map_err(refused)?;
+        let mut entries = directory.entries().map_err(refused)?;
+        let base = directory.base();
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
 
         let mut snapshot = Snapshot::default();
         let mut visits = BTreeMap::new();
         for entry in entries {
-            let path = directory.join(&entry.name);
             match entry.name.parse() {
                 Ok(address) => {
-                    let visit = Visit::new(address, entry, path);
+                    let visit = Visit::new(address, entry, base);
                     self.visit(&visit, depth, &mut snapshot);
                     visits.insert(address, visit);
                 }
                 Err(error) => snapshot.failures.push(ScanFailure {
+                    error: AttrError::unparsed(&base.full(Path::new(&entry.name)), error),
                     name: entry.name,
                     address: None,
-                    error: AttrError::unparsed(&path, error),
                 }),
             }
         }
@@ -143,7 +148,7 @@ impl Scanner {
     }
 
     /// Puts one entry where it belongs in the snapshot.
-    fn visit(&mut self, visit: &Visit, depth: &dyn Fn(PciId) -> Depth, to: &mut Snapshot) {
+    fn visit(&mut self, visit: &Visit<'_>, depth: &dyn Fn(PciId) -> Depth, to: &mut Snapshot) {
         let address = visit.address;
         let mut known = match self.known.remove(&address) {
             Some(known) if known.is_of(visit) => known,
@@ -166,17 +171,20 @@ impl Scanner {
         match found {
             Err(error) if error.is_gone() => to.vanished.push(address),
             found => {
-                self.known.insert(address, known);
                 if let Err(error) = found {
                     to.failures.push(visit.failure(error));
+                    if let Ok(stranger) = visit.stranger(&known) {
+                        to.neighbours.insert(address, stranger);
+                    }
                 }
+                self.known.insert(address, known);
             }
         }
     }
 }
 
 /// An entry that could not even be identified.
-fn not_found(visit: &Visit, error: AttrError, to: &mut Snapshot) {
+fn not_found(visit: &Visit<'_>, error: AttrError, to: &mut Snapshot) {
     if error.is_gone() {
         to.vanished.push(visit.address);
     } else {
@@ -201,25 +209,22 @@ fn number_vfs(snapshot: &mut Snapshot) {
 }
 
 /// Reads the drivers of neighbours that share a group with a function: they decide whether the
-/// group can be handed out.
-fn read_shared_drivers(snapshot: &mut Snapshot, visits: &BTreeMap<PciAddress, Visit>) {
+/// group can be handed out. A neighbour stays whatever the answer is.
+fn read_shared_drivers(snapshot: &mut Snapshot, visits: &BTreeMap<PciAddress, Visit<'_>>) {
     let functions = snapshot.functions.values();
     let groups: BTreeSet<IommuGroupId> = functions.filter_map(|f| f.iommu_group).collect();
-    let failures = &mut snapshot.failures;
-    snapshot.neighbours.retain(|address, neighbour| {
+    for neighbour in snapshot.neighbours.values_mut() {
         let shares = neighbour.iommu_group.is_some_and(|g| groups.contains(&g));
-        let Some(visit) = visits.get(address).filter(|_| shares) else {
-            return true;
+        let Some(visit) = visits.get(&neighbour.address).filter(|_| shares) else {
+            continue;
         };
-        match visit.driver() {
-            Ok(driver) => {
-                neighbour.driver = driver;
-                true
+        neighbour.driver = visit.neighbour_driver().unwrap_or_else(|error| {
+            let failure = visit.failure(error);
+            // The visit itself may have met the same.
+            if !snapshot.failures.contains(&failure) {
+                snapshot.failures.push(failure);
             }
-            Err(error) => {
-                failures.push(visit.failure(error));
-                false
-            }
-        }
-    });
+            NeighbourDriver::Unreadable
+        });
+    }
 }

@@ -22,8 +22,9 @@ pub struct Snapshot {
     pub neighbours: BTreeMap<PciAddress, Neighbour>,
     /// What could not be read, in the order of the entries' names.
     ///
-    /// A function with a failure is missing from `functions` and `neighbours`, because a wrong
-    /// driver or group would be worse than none. Two details are not worth that: a function
+    /// A function with a failure is missing from `functions`, because a wrong driver or group
+    /// would be worse than none. It is among `neighbours` instead if its ids and its group can be
+    /// read: whoever shares the group must know of it. Two details are not worth that: a function
     /// stays, without the detail, if its NUMA node or one of its `virtfnN` links is garbage.
     pub failures: Vec<ScanFailure>,
     /// Functions that were unplugged between listing and reading. This is normal.
@@ -90,7 +91,8 @@ pub struct Sriov {
     pub vfs: BTreeMap<VfIndex, PciAddress>,
 }
 
-/// A function that the caller does not care for, unless it shares an IOMMU group.
+/// A function that the caller does not care for, or that could not be read as a function. It
+/// matters if it shares an IOMMU group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Neighbour {
     /// Where it is.
@@ -99,11 +101,30 @@ pub struct Neighbour {
     pub id: PciId,
     /// What kind of thing it is.
     pub class: ClassCode,
-    /// The driver that is bound to it. Only read, and so only ever `Some`, if it is in the IOMMU
-    /// group of one of the snapshot's functions.
-    pub driver: Option<DriverName>,
+    /// What drives it.
+    pub driver: NeighbourDriver,
     /// Its IOMMU group, `None` if it has none. Read once in the life of the device.
     pub iommu_group: Option<IommuGroupId>,
+}
+
+/// What drives a neighbour. "Not known" is not "none".
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NeighbourDriver {
+    /// Nobody looked: it is not in the IOMMU group of one of the snapshot's functions.
+    NotRead,
+    /// No driver is bound.
+    None,
+    /// A driver is bound.
+    Bound {
+        /// Its name.
+        name: DriverName,
+        /// Whether the function has a directory `vfio-dev` (Linux 6.1), which makes the driver
+        /// one of VFIO whatever its name. Not looked for, and `false`, if the driver is
+        /// `vfio-pci`, `pci-stub` or `pcieport`, whose names say enough.
+        vfio: bool,
+    },
+    /// The link cannot be read; a failure says why. There may be any driver.
+    Unreadable,
 }
 
 /// Something that could not be read of one entry of `bus/pci/devices`.
@@ -118,6 +139,20 @@ pub struct ScanFailure {
     #[source]
     pub error: AttrError,
 }
+
+// === impl NeighbourDriver ===
+
+impl NeighbourDriver {
+    /// The name of the driver, if one is known to be bound.
+    pub fn name(&self) -> Option<&DriverName> {
+        match self {
+            Self::Bound { name, .. } => Some(name),
+            Self::NotRead | Self::None | Self::Unreadable => None,
+        }
+    }
+}
+
+// === impl Snapshot ===
 
 impl Snapshot {
     /// The NUMA node of a function; that of a virtual function comes from its physical function.

@@ -44,7 +44,19 @@ pub(crate) fn hex(text: &str, digits: usize) -> Option<u32> {
 }
 
 /// Parses a decimal number as the kernel prints one: digits only, no sign, no leading zero.
-pub(crate) fn decimal<T: FromStr>(text: &str) -> Option<T> {
+///
+/// The integers of the standard library parse `+1` and `01` too, which no name and no attribute of
+/// the kernel has. `None` if the text is anything else, or a number that does not fit.
+///
+/// ```
+/// use sysfs_pci::decimal;
+///
+/// assert_eq!(decimal::<u8>("240"), Some(240));
+/// assert_eq!(decimal::<u8>("+1"), None);
+/// assert_eq!(decimal::<u8>("256"), None);
+/// ```
+#[must_use]
+pub fn decimal<T: FromStr>(text: &str) -> Option<T> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let canonical = text == "0" || !text.starts_with('0');
     (digits && canonical).then(|| text.parse().ok()).flatten()

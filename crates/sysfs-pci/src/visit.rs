@@ -1,22 +1,26 @@
 //! Looking at one entry of `bus/pci/devices`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::address::PciAddress;
 use crate::attributes::{driver_at, identity_at, iommu_group_at, numa_node_at, physfn_at};
 use crate::driver::DriverName;
 use crate::error::AttrError;
-use crate::fs::{Entry, link_value, list, require};
+use crate::fs::{Base, Entry, link_value, list_at, require, stat_at};
 use crate::identity::Identity;
 use crate::ids::PciId;
 use crate::numbers::{IommuGroupId, NumaNode, VfIndex};
-use crate::snapshot::{Function, Neighbour, Role, ScanFailure, Sriov};
+use crate::snapshot::{Function, Neighbour, NeighbourDriver, Role, ScanFailure, Sriov};
+
+/// Drivers whose names say whether VFIO can have the group; all others are looked at.
+const TELLING: [&str; 3] = ["pci-stub", "pcieport", "vfio-pci"];
 
 /// One entry of `bus/pci/devices`, on its way into the snapshot.
-pub(crate) struct Visit {
+pub(crate) struct Visit<'a> {
     pub(crate) address: PciAddress,
     entry: Entry,
-    path: PathBuf,
+    /// `bus/pci/devices`.
+    base: Base<'a>,
 }
 
 /// What does not change while a function lives.
@@ -43,7 +47,7 @@ enum Fact<T> {
 
 impl Known {
     /// Whether this is about the function that the entry stands for now.
-    pub(crate) fn is_of(&self, visit: &Visit) -> bool {
+    pub(crate) fn is_of(&self, visit: &Visit<'_>) -> bool {
         self.inode == visit.entry.inode
     }
 
@@ -54,13 +58,18 @@ impl Known {
 
 // === impl Visit ===
 
-impl Visit {
-    pub(crate) fn new(address: PciAddress, entry: Entry, path: PathBuf) -> Self {
+impl<'a> Visit<'a> {
+    pub(crate) fn new(address: PciAddress, entry: Entry, base: Base<'a>) -> Self {
         Self {
             address,
             entry,
-            path,
+            base,
         }
+    }
+
+    /// The entry's own, from the base.
+    fn path(&self) -> &Path {
+        Path::new(&self.entry.name)
     }
 
     pub(crate) fn failure(&self, error: AttrError) -> ScanFailure {
@@ -74,19 +83,38 @@ impl Visit {
     pub(crate) fn identify(&self) -> Result<Known, AttrError> {
         Ok(Known {
             inode: self.entry.inode,
-            identity: identity_at(&self.path)?,
+            identity: identity_at(self.base, self.path())?,
             numa_node: Fact::Unread,
             iommu_group: Fact::Unread,
         })
     }
 
-    pub(crate) fn driver(&self) -> Result<Option<DriverName>, AttrError> {
-        driver_at(&self.path)
+    fn driver(&self) -> Result<Option<DriverName>, AttrError> {
+        driver_at(self.base, self.path())
+    }
+
+    /// What drives a neighbour. The name of most drivers says whether they let VFIO have the
+    /// group; a variant driver of VFIO is known by the directory `vfio-dev` of its devices.
+    pub(crate) fn neighbour_driver(&self) -> Result<NeighbourDriver, AttrError> {
+        Ok(match self.driver()? {
+            None => NeighbourDriver::None,
+            Some(name) => NeighbourDriver::Bound {
+                vfio: !TELLING.contains(&name.as_str())
+                    && stat_at(self.base, &self.path().join("vfio-dev"))
+                        .is_ok_and(|stat| stat.is_dir),
+                name,
+            },
+        })
+    }
+
+    /// A function that could not be read as one, but is in a group that others may share.
+    pub(crate) fn stranger(&self, known: &Known) -> Result<Neighbour, AttrError> {
+        Ok(self.as_neighbour(known, iommu_group_at(self.base, self.path())?))
     }
 
     pub(crate) fn neighbour(&self, known: &mut Known) -> Result<Neighbour, AttrError> {
         if let Fact::Unread | Fact::Absent = known.iommu_group {
-            let group = iommu_group_at(&self.path)?;
+            let group = iommu_group_at(self.base, self.path())?;
             // The kernel lists a new function shortly before it gives it a group, so the first
             // "none" is not the last word.
             known.iommu_group = match (group, known.iommu_group) {
@@ -98,13 +126,17 @@ impl Visit {
             Fact::Is(group) => group,
             Fact::Unread | Fact::Absent => None,
         };
-        Ok(Neighbour {
+        Ok(self.as_neighbour(known, iommu_group))
+    }
+
+    fn as_neighbour(&self, known: &Known, iommu_group: Option<IommuGroupId>) -> Neighbour {
+        Neighbour {
             address: self.address,
             id: known.identity.id,
             class: known.identity.class,
-            driver: None,
+            driver: NeighbourDriver::NotRead,
             iommu_group,
-        })
+        }
     }
 
     pub(crate) fn function(
@@ -113,8 +145,8 @@ impl Visit {
         failures: &mut Vec<ScanFailure>,
     ) -> Result<Function, AttrError> {
         let driver = self.driver()?;
-        let iommu_group = iommu_group_at(&self.path)?;
-        let role = match physfn_at(&self.path)? {
+        let iommu_group = iommu_group_at(self.base, self.path())?;
+        let role = match physfn_at(self.base, self.path())? {
             Some(pf) => Role::Virtual { pf, index: None },
             None => self.standalone(known, failures)?,
         };
@@ -134,7 +166,7 @@ impl Visit {
         let read_before = matches!(known.numa_node, Fact::Is(_));
         let numa_node = self.numa_node(known, failures);
         if read_before || numa_node.is_none() {
-            require(&self.path)?;
+            require(self.base, self.path())?;
         }
         Ok(Role::Standalone { numa_node })
     }
@@ -145,19 +177,23 @@ impl Visit {
         failures: &mut Vec<ScanFailure>,
     ) -> Result<Function, AttrError> {
         let driver = self.driver()?;
-        let iommu_group = iommu_group_at(&self.path)?;
+        let iommu_group = iommu_group_at(self.base, self.path())?;
         let mut sriov = Sriov {
             numa_node: self.numa_node(known, failures),
             ..Sriov::default()
         };
         let mut alive = false;
-        for Entry { name, .. } in list(&self.path)? {
+        for Entry { name, .. } in list_at(self.base, self.path())? {
             alive |= name == "modalias";
             sriov.capable |= name == "sriov_totalvfs";
             let Some(index) = VfIndex::from_link_name(&name) else {
                 continue;
             };
-            match link_value(&self.path.join(&name), "a link to a PCI function") {
+            match link_value(
+                self.base,
+                &self.path().join(&name),
+                "a link to a PCI function",
+            ) {
                 Ok(Some(vf)) => {
                     sriov.vfs.insert(index, vf);
                 }
@@ -167,7 +203,7 @@ impl Visit {
         }
         // The kernel takes the attributes of a dying function away before its directory.
         if !alive {
-            let path = self.path.clone();
+            let path = self.base.full(self.path());
             return Err(AttrError::Missing { path });
         }
         Ok(self.assemble(known, driver, iommu_group, Role::Physical(sriov)))
@@ -178,7 +214,7 @@ impl Visit {
         if let Fact::Is(numa_node) = known.numa_node {
             return numa_node;
         }
-        match numa_node_at(&self.path) {
+        match numa_node_at(self.base, self.path()) {
             Ok(numa_node) => {
                 known.numa_node = Fact::Is(numa_node);
                 numa_node

@@ -74,7 +74,7 @@ pub enum NodeError {
         /// The path.
         path: PathBuf,
     },
-    /// The node is a stale one: its numbers are not those that sysfs tells.
+    /// The node is another device's: its numbers are not those that sysfs tells.
     #[error(
         "the device node `{}` has the numbers {found}, but the kernel's device has {expected}",
         path.display()
@@ -86,6 +86,16 @@ pub enum NodeError {
         found: DeviceNumbers,
         /// The numbers that sysfs tells.
         expected: DeviceNumbers,
+    },
+    /// The node is a stale one: the kernel has no VFIO group of that name. `class/vfio` in sysfs has
+    /// an entry for each that it has.
+    #[error(
+        "the device node `{}` is stale: the kernel has no VFIO group of that name",
+        path.display()
+    )]
+    Stale {
+        /// The node.
+        path: PathBuf,
     },
     /// The node, or what sysfs says of it, cannot be looked at.
     #[error("cannot look at `{}`: {reason}", path.display())]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
-use sysfs_pci::{DriverName, IommuGroupId, PciAddress, Snapshot};
+use sysfs_pci::{
+    DriverName, Function, IommuGroupId, Neighbour, NeighbourDriver, PciAddress, Snapshot,
+};
 
 use crate::VfioDrivers;
 
@@ -29,11 +31,15 @@ pub struct Member {
     pub name: String,
     /// The PCI address. `None`: not a PCI function.
     pub address: Option<PciAddress>,
-    /// The driver, if one is bound.
+    /// The driver, if one is known to be bound.
     pub driver: Option<DriverName>,
+    /// Whether the driver could not be read. There may be any, so such a member blocks its group.
+    /// Only scans have this ([`groups`]); a live read ([`read_group`](crate::read_group)) fails.
+    pub driver_unreadable: bool,
     /// Whether the member has a `vfio-dev` directory (Linux 6.1), which makes its driver a VFIO driver
-    /// whatever its name. Only live reads ([`read_group`](crate::read_group)) look, and only where a
-    /// driver is bound.
+    /// whatever its name. Looked for only where a driver is bound; by scans only for neighbours whose
+    /// driver's name does not say enough
+    /// ([`NeighbourDriver::Bound`](sysfs_pci::NeighbourDriver::Bound)).
     pub vfio: bool,
 }
 
@@ -42,7 +48,7 @@ pub struct Member {
 pub enum Viability {
     /// No member stands in the way.
     Viable,
-    /// Members are driven by the kernel for purposes of its own.
+    /// Members are driven by the kernel for purposes of its own, or may be.
     Blocked {
         /// These members.
         by: Vec<Member>,
@@ -55,7 +61,8 @@ impl Group {
     /// Tells whether VFIO can have the group, and who stands in the way if not.
     ///
     /// `drivers` are the VFIO drivers by name. A variant driver that is not among them is recognised
-    /// in live reads by its `vfio-dev` directory.
+    /// by the member's `vfio-dev` directory. A member whose driver could not be read stands in the
+    /// way.
     pub fn viability(&self, drivers: &VfioDrivers) -> Viability {
         let by: Vec<_> = self
             .members
@@ -94,9 +101,38 @@ impl Member {
     }
 
     fn blocks(&self, drivers: &VfioDrivers) -> bool {
-        self.driver
-            .as_ref()
-            .is_some_and(|driver| !self.vfio && !Self::is_known_harmless(driver, drivers))
+        self.driver_unreadable
+            || self
+                .driver
+                .as_ref()
+                .is_some_and(|driver| !self.vfio && !Self::is_known_harmless(driver, drivers))
+    }
+}
+
+impl From<&Function> for Member {
+    fn from(function: &Function) -> Self {
+        Self {
+            name: function.address.to_string(),
+            address: Some(function.address),
+            driver: function.driver.clone(),
+            driver_unreadable: false,
+            vfio: false,
+        }
+    }
+}
+
+impl From<&Neighbour> for Member {
+    fn from(neighbour: &Neighbour) -> Self {
+        Self {
+            name: neighbour.address.to_string(),
+            address: Some(neighbour.address),
+            driver: neighbour.driver.name().cloned(),
+            driver_unreadable: matches!(
+                neighbour.driver,
+                NeighbourDriver::NotRead | NeighbourDriver::Unreadable
+            ),
+            vfio: matches!(neighbour.driver, NeighbourDriver::Bound { vfio: true, .. }),
+        }
     }
 }
 
@@ -106,6 +142,7 @@ impl Display for Member {
         f.write_str(&self.name)?;
         match &self.driver {
             Some(driver) => write!(f, " ({driver})"),
+            None if self.driver_unreadable => f.write_str(" (driver unreadable)"),
             None => f.write_str(" (no driver)"),
         }
     }
@@ -115,13 +152,13 @@ impl Display for Member {
 ///
 /// Only groups with at least one [`Function`](sysfs_pci::Function) are returned, but with all
 /// their PCI members, the neighbours that the scan did not look at closely included. What a scan does
-/// not see is missing here: devices on other buses, and functions that could not be read.
-/// [`Host::recheck`](crate::Host::recheck) sees those.
+/// not see is missing here: devices on other buses, and functions whose ids or group could not be
+/// read. [`Host::recheck`](crate::Host::recheck) sees those.
 pub fn groups(snapshot: &Snapshot) -> BTreeMap<IommuGroupId, Group> {
     let mut members: BTreeMap<IommuGroupId, BTreeMap<PciAddress, Member>> = BTreeMap::new();
     for function in snapshot.functions.values() {
         if let Some(group) = function.iommu_group {
-            let member = from_scan(function.address, function.driver.as_ref());
+            let member = Member::from(function);
             members
                 .entry(group)
                 .or_default()
@@ -133,8 +170,7 @@ pub fn groups(snapshot: &Snapshot) -> BTreeMap<IommuGroupId, Group> {
             .iommu_group
             .and_then(|group| members.get_mut(&group))
         {
-            let member = from_scan(neighbour.address, neighbour.driver.as_ref());
-            group.insert(neighbour.address, member);
+            group.insert(neighbour.address, Member::from(neighbour));
         }
     }
     members
@@ -149,13 +185,4 @@ pub fn groups(snapshot: &Snapshot) -> BTreeMap<IommuGroupId, Group> {
             )
         })
         .collect()
-}
-
-fn from_scan(address: PciAddress, driver: Option<&DriverName>) -> Member {
-    Member {
-        name: address.to_string(),
-        address: Some(address),
-        driver: driver.cloned(),
-        vfio: false,
-    }
 }

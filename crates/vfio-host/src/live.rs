@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use sysfs_pci::{DriverName, IommuGroupId, PciAddress, SysfsRoot, fs};
+use sysfs_pci::{DriverName, IommuGroupId, PciAddress, SysfsRoot, decimal, fs};
 
 use crate::{Group, HostError, Member};
 
@@ -57,6 +57,7 @@ pub(crate) fn member(
         name,
         address,
         driver,
+        driver_unreadable: false,
         vfio,
     })
 }
@@ -83,8 +84,7 @@ pub(crate) fn names(sysfs: &SysfsRoot, group: IommuGroupId) -> Result<Vec<String
 pub(crate) fn address_of(name: &str) -> Option<PciAddress> {
     name.parse().ok().or_else(|| {
         let (address, number) = name.rsplit_once('.')?;
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then_some(())?;
+        decimal::<u32>(number)?;
         address.parse().ok()
     })
 }

@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sysfs_pci::{AttrError, IommuGroupId, PciAddress, SysfsRoot, fs};
+use sysfs_pci::{AttrError, IommuGroupId, PciAddress, SysfsRoot, decimal, fs};
 
-use crate::{DevRoot, DeviceNumbers, NodeError};
+use crate::{DevRoot, DeviceNumbers, NodeError, is_no_iommu_group};
 
 /// Where device nodes are on the host and in a container, whatever the [`DevRoot`] is.
 const DEV: &str = "/dev";
@@ -66,55 +66,86 @@ pub fn control_node(dev: &DevRoot) -> Result<VfioNode, NodeError> {
 ///
 /// Other entries of `/dev/vfio` do not matter: the directory is not listed.
 ///
+/// This goes by what is there, which is cheap and enough to see that a node is missing. A stale
+/// `/dev/vfio/7` hides the `/dev/vfio/noiommu-7` of a group without IOMMU here; before a function is
+/// handed out, [`Host::recheck`](crate::Host::recheck) asks sysfs which of the two it must be.
+///
 /// # Errors
 ///
 /// [`NodeError::Missing`] names the first of the two. The other variants as they say.
 pub fn group_node(dev: &DevRoot, group: IommuGroupId) -> Result<VfioNode, NodeError> {
-    find_group_node(dev, group).map(|(node, _)| node)
-}
-
-pub(crate) fn find_group_node(
-    dev: &DevRoot,
-    group: IommuGroupId,
-) -> Result<(VfioNode, DeviceNumbers), NodeError> {
-    let usual = format!("vfio/{group}");
-    let missing = match numbers(&dev.join(&usual)) {
-        Ok(numbers) => return Ok((VfioNode::new(NodeKind::Group, &usual), numbers)),
-        Err(missing @ NodeError::Missing { .. }) => missing,
+    let usual = GroupNode::new(group, false);
+    match numbers(&dev.join(&usual.relative())) {
+        Ok(_) => return Ok(usual.into_node()),
+        Err(NodeError::Missing { .. }) => {}
         Err(error) => return Err(error),
-    };
-    let unconfined = format!("vfio/noiommu-{group}");
-    match numbers(&dev.join(&unconfined)) {
-        Ok(numbers) => {
-            let node = VfioNode {
-                container_path: Path::new(DEV).join(usual),
-                ..VfioNode::new(NodeKind::NoIommuGroup, &unconfined)
-            };
-            Ok((node, numbers))
-        }
-        Err(NodeError::Missing { .. }) => Err(missing),
+    }
+    let unconfined = GroupNode::new(group, true);
+    match numbers(&dev.join(&unconfined.relative())) {
+        Ok(_) => Ok(unconfined.into_node()),
+        Err(NodeError::Missing { .. }) => Err(NodeError::Missing {
+            path: dev.join(&usual.relative()),
+        }),
         Err(error) => Err(error),
     }
 }
 
-/// Compares a group's node with what sysfs says of it in `class/vfio/<name>/dev`. Where that file is
-/// missing there is nothing to compare. 3 calls, 1 when the file is missing.
-pub(crate) fn verify_group_node(
+/// Looks at the node that a group must have, and compares its numbers with those that sysfs tells in
+/// `class/vfio/<name>/dev`.
+///
+/// 1 call for the group's `name`, 3 with one; 1 for the node; 3 for the numbers. Where sysfs has no
+/// numbers it is 1 and 1 more: without `class/vfio` there is nothing to compare, with it the node is
+/// stale.
+pub(crate) fn verified_group_node(
     sysfs: &SysfsRoot,
     dev: &DevRoot,
-    node: &VfioNode,
-    found: DeviceNumbers,
-) -> Result<(), NodeError> {
-    let Some(name) = node.host_path.file_name() else {
-        return Ok(());
-    };
-    match read_numbers(&sysfs.join("class/vfio").join(name).join("dev"))? {
-        Some(expected) if expected != found => Err(NodeError::WrongDevice {
-            path: dev.join("vfio").join(name),
+    group: IommuGroupId,
+) -> Result<VfioNode, NodeError> {
+    let wanted = GroupNode::new(group, is_no_iommu_group(sysfs, group));
+    let path = dev.join(&wanted.relative());
+    let found = numbers(&path)?;
+    let class = sysfs.join("class/vfio");
+    match read_numbers(&class.join(&wanted.name).join("dev"))? {
+        Some(expected) if expected == found => Ok(wanted.into_node()),
+        Some(expected) => Err(NodeError::WrongDevice {
+            path,
             found,
             expected,
         }),
-        _ => Ok(()),
+        None if fs::stat(&class).is_ok() => Err(NodeError::Stale { path }),
+        None => Ok(wanted.into_node()),
+    }
+}
+
+/// The node of a group by its name, there or not.
+struct GroupNode {
+    group: IommuGroupId,
+    kind: NodeKind,
+    /// In `/dev/vfio` and in `class/vfio`.
+    name: String,
+}
+
+impl GroupNode {
+    fn new(group: IommuGroupId, no_iommu: bool) -> Self {
+        let (kind, name) = if no_iommu {
+            (NodeKind::NoIommuGroup, format!("noiommu-{group}"))
+        } else {
+            (NodeKind::Group, group.to_string())
+        };
+        Self { group, kind, name }
+    }
+
+    fn relative(&self) -> String {
+        format!("vfio/{}", self.name)
+    }
+
+    fn into_node(self) -> VfioNode {
+        let directory = Path::new(DEV).join("vfio");
+        VfioNode {
+            kind: self.kind,
+            host_path: directory.join(&self.name),
+            container_path: directory.join(self.group.to_string()),
+        }
     }
 }
 
@@ -159,9 +190,8 @@ pub fn cdev_node(
 }
 
 fn is_cdev_name(name: &str) -> bool {
-    name.strip_prefix("vfio").is_some_and(|number| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    name.strip_prefix("vfio")
+        .is_some_and(|number| decimal::<u32>(number).is_some())
 }
 
 /// The numbers of a character device. 1 call.

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
+use sysfs_pci::decimal;
 
 /// The numbers of a device: `243:0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -16,17 +17,10 @@ pub struct DeviceNumbers {
 impl DeviceNumbers {
     /// Parses the content of a `dev` file in sysfs: two decimal numbers with `:` between.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let number = |digits: &str| {
-            digits
-                .bytes()
-                .all(|byte| byte.is_ascii_digit())
-                .then(|| digits.parse().ok())
-                .flatten()
-        };
         let (major, minor) = text.split_once(':')?;
         Some(Self {
-            major: number(major)?,
-            minor: number(minor)?,
+            major: decimal(major)?,
+            minor: decimal(minor)?,
         })
     }
 }
@@ -63,6 +57,8 @@ mod tests {
             "1:-3",
             "4294967296:0",
             "1: 3",
+            "01:3",
+            "1:03",
         ] {
             assert_eq!(DeviceNumbers::parse(text), None, "{text}");
         }

@@ -6,7 +6,7 @@ use sysfs_pci::{AttrError, DriverName, IommuGroupId, PciAddress, SysfsRoot, fs};
 
 use crate::error::chain;
 use crate::live::{self, address_of};
-use crate::node::{find_group_node, verify_group_node};
+use crate::node::verified_group_node;
 use crate::{DevRoot, Group, HostError, Member, Refusal, VfioDrivers, VfioNode, Viability};
 
 /// A machine, and which drivers count as VFIO drivers on it.
@@ -43,15 +43,16 @@ impl Host {
     /// It looks at, in this order: the driver; the IOMMU group (which must be `expect`, where the
     /// caller has an expectation); the other members of the group and their drivers; the enable
     /// counts of the function and of the members on a VFIO driver, which are 0 while nobody has them
-    /// open; the group's node and its device numbers.
+    /// open; the group's `name`, which tells whether an IOMMU confines it and so which node it must
+    /// have; that node and its device numbers.
     ///
-    /// All of this is read from links, `stat`, `enable` and `dev` files, which the kernel answers at
+    /// All of this is read from links, `stat`, `enable`, `name` and `dev` files, which the kernel answers at
     /// once even while an unbind of the function is stuck. What can be used a moment later is another
     /// matter: whoever opens the node must be ready for a refusal.
     ///
-    /// It makes 13 file system calls for a function that is alone in its group (driver 1, group 1,
-    /// members 4, enable count 3, node 1, device numbers 3), 1 more with a no-IOMMU node, 2 less where
-    /// sysfs does not tell the numbers. Each further member costs 1; 1 more if its driver is not
+    /// It makes 14 file system calls for a function that is alone in its group (driver 1, group 1,
+    /// members 4, enable count 3, group name 1, node 1, device numbers 3), 2 more without an IOMMU,
+    /// 1 less where sysfs has no `class/vfio` to compare the numbers with. Each further member costs 1; 1 more if its driver is not
     /// known by name; 3 more if that is a VFIO driver.
     ///
     /// # Errors
@@ -190,11 +191,7 @@ impl Host {
     }
 
     fn node(&self, address: PciAddress, group: IommuGroupId) -> Result<VfioNode, Refusal> {
-        find_group_node(&self.dev, group)
-            .and_then(|(node, numbers)| {
-                verify_group_node(&self.sysfs, &self.dev, &node, numbers)?;
-                Ok(node)
-            })
+        verified_group_node(&self.sysfs, &self.dev, group)
             .map_err(|error| Refusal::Node { address, error })
     }
 

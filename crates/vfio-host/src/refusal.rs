@@ -141,7 +141,9 @@ fn advice(error: &NodeError) -> &'static str {
         NodeError::NotCharDevice { .. } => {
             "remove what is in its place on the node and bind the function again"
         }
-        NodeError::WrongDevice { .. } => "remove this stale node and bind the function again",
+        NodeError::WrongDevice { .. } | NodeError::Stale { .. } => {
+            "remove this stale node and bind the function again"
+        }
         NodeError::Unreadable { .. } => {
             "check that the device plugin can read the node's /dev/vfio and sysfs"
         }

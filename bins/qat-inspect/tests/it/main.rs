@@ -91,6 +91,16 @@ fn both_spellings() {
 }
 
 #[test]
+fn the_flags_of_the_plugin_give_the_view_of_the_plugin() {
+    let machine = || Machine::profile(Profile::C62x);
+    let capped = listing(machine(), &["--max-num-devices=32"]);
+    assert!(capped.contains("48 VFs: 32 offered"), "{capped}");
+    assert!(capped.contains("beyond-cap (16 VFs"), "{capped}");
+    let other = listing(machine(), &["--kernel-vf-drivers=4xxxvf"]);
+    assert!(other.contains("48 VFs: 0 offered"), "{other}");
+}
+
+#[test]
 fn a_machine_without_qat_is_said_plainly() {
     assert_eq!(
         listing(Machine::new(), &[]),

@@ -156,3 +156,59 @@ fn bad_values_name_the_variable_they_came_from() {
     let text = problems(&[&root, "-max-num-devices", "0"], &[]);
     assert!(text.contains("at least 1"), "{text}");
 }
+
+#[test]
+fn blanks_and_line_ends_around_a_value_are_left_out() {
+    let (_dir, root) = sysfs();
+    let env = [
+        ("DPDK_DRIVER", "vfio-pci\n"),
+        ("KERNEL_VF_DRIVERS", " c6xxvf, 4xxxvf \n"),
+        ("MAX_NUM_DEVICES", "7\n"),
+    ];
+    let settings = resolve_with(&[&root, "-allocation-policy", " packed\n"], &env).unwrap();
+    assert_eq!(settings.node.families.len(), 4);
+    assert_eq!(settings.node.policy, AllocationPolicy::Packed);
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_counts() {
+    let (_dir, root) = sysfs();
+    let args = [
+        "-v",
+        "1",
+        &root,
+        "-v=3",
+        "-max-num-devices",
+        "1",
+        "-max-num-devices=64",
+    ];
+    let settings = resolve_with(&args, &[]).unwrap();
+    assert_eq!(settings.verbosity, 3);
+    assert_eq!(settings.node.cap.map(NonZeroUsize::get), Some(64));
+}
+
+#[test]
+fn a_literal_reference_in_a_root_is_named_too() {
+    let (_dir, root) = sysfs();
+    let args = [&root, "-kubelet-dir=$(KUBELET_DIR)", "--dev-root", "$(DEV)"];
+    let settings = resolve_with(&args, &[]).unwrap();
+    assert_eq!(
+        settings.node.roots.kubelet.path(),
+        Roots::default().kubelet.path()
+    );
+    assert_eq!(settings.warnings.len(), 2);
+    assert!(
+        settings.warnings[1].contains("KUBELET_DIR"),
+        "{:?}",
+        settings.warnings
+    );
+}
+
+#[test]
+fn a_directory_whose_sockets_would_have_too_long_a_path_is_refused() {
+    let (_dir, root) = sysfs();
+    let long = format!("--kubelet-dir=/{}", "k".repeat(80));
+    let text = problems(&[&root, &long], &[]);
+    assert!(text.starts_with("--kubelet-dir: "), "{text}");
+    assert!(text.contains("81 bytes"), "{text}");
+}

@@ -1,6 +1,8 @@
 //! The command line of the daemon: what it says and how it ends before it touches anything.
 #![forbid(unsafe_code)]
 
+use std::fs;
+
 use assert_cmd::Command;
 
 /// The binary with an empty environment.
@@ -58,4 +60,17 @@ fn every_problem_is_listed_and_nothing_is_logged() {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert!(!text.contains("INFO"), "{text}");
+}
+
+#[test]
+fn a_bad_log_filter_is_a_configuration_error() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("bus/pci/devices")).unwrap();
+    let root = format!("--sysfs-root={}", dir.path().display());
+    let assert = plugin(&[&root])
+        .env("RUST_LOG", "qat=loud")
+        .assert()
+        .code(2);
+    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(text.contains("RUST_LOG"), "{text}");
 }

@@ -19,12 +19,10 @@ async fn streams_end_idle_connections_are_cut_and_sockets_removed() {
     let mut states = node.supervisor.states();
 
     let begun = Instant::now();
-    node.supervisor.shutdown(DEADLINE).await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
+    // The grace is longer than a test may take: whoever used it up would be seen here.
+    let ended = timeout(DEADLINE, node.supervisor.shutdown(DEADLINE * 10)).await;
+    assert!(ended.is_ok(), "an idle connection uses up the grace");
+    println!("shutdown with an idle connection: {:?}", begun.elapsed());
 
     assert_eq!(kubelet.next().await, Event::StreamEnded(1));
     let mut rest = Vec::new();

@@ -8,58 +8,78 @@ use super::{
     merge::ContainerAnswer,
     pod::{AdmissionError, Pod, PodSpec},
     shared::Shared,
+    start,
     state::State,
     transcript::EventKind,
 };
 
-/// An admission on its way. If it is dropped unfinished, the pod's devices are free again.
-pub(super) struct Admission {
+/// Admits a pod, then starts its container once. Only admissions wait for each other.
+pub(super) async fn admit(shared: &Arc<Shared>, spec: PodSpec) -> Result<Pod, AdmissionError> {
+    let one_at_a_time = shared.admission.lock().await;
+    let mut admission = Admission::new(shared, spec.name.clone());
+    let mut pod = admission.run(&spec).await?;
+    drop(one_at_a_time);
+    pod.started = start::container(shared, &pod).await;
+    admission.phase = Phase::Done;
+    Ok(pod)
+}
+
+/// A pod that its caller does not have yet. If it is dropped, its devices are free again.
+struct Admission {
     shared: Arc<Shared>,
     uid: u64,
     name: String,
-    done: bool,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Admitted,
+    Done,
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if !self.done {
-            self.shared.with(|state| state.pods.remove(&self.uid));
+        if self.phase == Phase::Done {
+            return;
         }
+        self.shared.with(|state| {
+            state.pods.remove(&self.uid);
+            if self.phase == Phase::Admitted {
+                let pod = self.name.clone();
+                state.record(EventKind::Deleted { pod });
+            }
+        });
     }
 }
 
 impl Admission {
-    pub(super) fn new(shared: &Arc<Shared>, name: Option<String>) -> Self {
+    fn new(shared: &Arc<Shared>, name: Option<String>) -> Self {
         let uid = shared.with(State::new_pod);
         Self {
             shared: Arc::clone(shared),
             uid,
             name: name.unwrap_or_else(|| format!("pod-{uid}")),
-            done: false,
+            phase: Phase::Open,
         }
     }
 
-    /// Admits the pod and starts its container once.
-    pub(super) async fn run(mut self, spec: PodSpec) -> Result<Pod, AdmissionError> {
-        let result = match self.allocate_all(&spec).await {
-            Ok(pod) => calls::start_container(&self.shared, &pod)
-                .await
-                .map(|()| pod),
-            Err(error) => Err(error),
-        };
-        self.done = result.is_ok();
+    async fn run(&mut self, spec: &PodSpec) -> Result<Pod, AdmissionError> {
+        let result = self.allocate_all(spec).await;
+        if result.is_ok() {
+            self.phase = Phase::Admitted;
+        }
         self.shared.with(|state| {
-            if !self.done {
-                state.pods.remove(&self.uid);
-            }
             let pod = self.name.clone();
-            state.record(match &result {
-                Ok(_) => EventKind::Admitted { pod },
-                Err(error) => EventKind::Rejected {
-                    pod,
-                    message: error.to_string(),
-                },
-            });
+            match &result {
+                Ok(_) => state.record(EventKind::Admitted { pod }),
+                Err(error) => {
+                    state.pods.remove(&self.uid);
+                    let message = error.to_string();
+                    state.record(EventKind::Rejected { pod, message });
+                }
+            }
         });
         result
     }
@@ -76,6 +96,7 @@ impl Admission {
             answers: BTreeMap::new(),
             answer: ContainerAnswer::default(),
             conflicts: Vec::new(),
+            started: Ok(()),
         };
         for (resource, &count) in requests {
             let ids = self.choose(spec, resource, count).await?;

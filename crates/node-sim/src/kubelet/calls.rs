@@ -2,14 +2,15 @@
 
 use kubelet_api::deviceplugin::v1beta1::{
     AllocateRequest, ContainerAllocateRequest, ContainerPreferredAllocationRequest,
-    PreStartContainerRequest, PreferredAllocationRequest,
+    PreferredAllocationRequest,
 };
-use tokio::{select, time::timeout};
+use tokio::select;
 use tonic::Status;
 
 use super::{
+    check,
     merge::ContainerAnswer,
-    pod::{AdmissionError, Pod, in_go},
+    pod::{AdmissionError, in_go},
     resource::Client,
     shared::Shared,
     transcript::EventKind,
@@ -116,7 +117,11 @@ pub(super) async fn allocate(
             resource: resource.to_owned(),
             ids: ids.to_vec(),
         });
-        Ok(ContainerAnswer::from(first))
+        let answer = ContainerAnswer::from(first);
+        for text in check::flaws(&answer) {
+            state.warn(resource, format!("Allocate: {text}"));
+        }
+        Ok(answer)
     })
 }
 
@@ -138,42 +143,6 @@ fn flaws(
     flaws
 }
 
-/// Starts a container, or starts it again. `Allocate` is not repeated.
-pub(super) async fn start_container(shared: &Shared, pod: &Pod) -> Result<(), AdmissionError> {
-    for (resource, ids) in &pod.devices {
-        let (client, options) = client(shared, resource)?;
-        if !options.pre_start {
-            continue;
-        }
-        let mut ids = ids.clone();
-        shared.look(|state| state.random.shuffle(&mut ids));
-        let mut api = client.api.clone();
-        let call = api.pre_start_container(PreStartContainerRequest {
-            devices_ids: ids.clone(),
-        });
-        let limit = shared.options.pre_start_timeout;
-        let outcome = timeout(limit, until_closed(&client, call)).await;
-        let late = |_elapsed| Err(Status::deadline_exceeded("context deadline exceeded"));
-        outcome.unwrap_or_else(late).map_err(|status| {
-            let (code, message) = in_go(&status);
-            let resource = resource.clone();
-            AdmissionError::PreStart {
-                resource,
-                code,
-                message,
-            }
-        })?;
-        shared.with(|state| {
-            state.record(EventKind::PreStarted {
-                pod: pod.name.clone(),
-                resource: resource.clone(),
-                ids,
-            });
-        });
-    }
-    Ok(())
-}
-
 /// The way to a plugin that is there.
 fn client(shared: &Shared, name: &str) -> Result<(Client, PluginOptions), AdmissionError> {
     shared.look(|state| {
@@ -181,10 +150,8 @@ fn client(shared: &Shared, name: &str) -> Result<(Client, PluginOptions), Admiss
         let Some(known) = state.resources.get(name) else {
             return Err(AdmissionError::Unregistered { resource });
         };
-        match &known.endpoint {
-            Some(endpoint) if known.stopped.is_none() => {
-                Ok((endpoint.client.clone(), endpoint.options))
-            }
+        match (known.client(), &known.endpoint) {
+            (Some(client), Some(endpoint)) => Ok((client, endpoint.options)),
             _ => Err(AdmissionError::Stopped { resource }),
         }
     })
@@ -192,7 +159,7 @@ fn client(shared: &Shared, name: &str) -> Result<(Client, PluginOptions), Admiss
 
 /// Waits for an answer for as long as the connection is not closed from this side. There is
 /// no other limit, as in the real kubelet.
-async fn until_closed<T>(
+pub(super) async fn until_closed<T>(
     client: &Client,
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {

@@ -2,11 +2,14 @@
 //!
 //! [`Kubelet`] has the documentation for users. Inside, `state` owns every fact behind one
 //! lock, `registration` and `stream` are the two directions of the wire, `choice` picks
-//! devices, `admission` and `calls` ask plugins, and `merge` puts their answers together.
+//! devices, `admission`, `start` and `calls` ask plugins, `merge` puts their answers together
+//! and `check` looks at them.
 
 mod admission;
 mod calls;
+mod check;
 mod choice;
+mod connections;
 mod dial;
 mod list;
 mod merge;
@@ -20,6 +23,7 @@ mod resource;
 mod shared;
 mod simulator;
 mod sockets;
+mod start;
 mod state;
 mod stream;
 mod transcript;
@@ -30,6 +34,7 @@ pub use merge::{AnswerDevice, AnswerMount, Conflict, ConflictKind, ContainerAnsw
 pub use options::{Fault, KubeletOptions, Reregistration, Restart};
 pub use pod::{AdmissionError, Pod, PodSpec};
 pub use simulator::Kubelet;
+pub use start::StartError;
 pub use transcript::{Event, EventKind, StreamEnd, Transcript};
 pub use view::{PluginOptions, ResourceView, SimDevice};
 pub use wait::WaitTimeout;

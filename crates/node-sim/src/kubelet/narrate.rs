@@ -87,6 +87,9 @@ impl fmt::Display for EventKind {
             Self::Conflict { pod, conflict } => write!(f, "{pod}: conflict: {conflict}"),
             Self::Admitted { pod } => write!(f, "{pod}: admitted"),
             Self::Rejected { pod, message } => write!(f, "{pod}: failed: {message}"),
+            Self::StartFailed { pod, message } => {
+                write!(f, "{pod}: container not started: {message}")
+            }
             Self::Deleted { pod } => write!(f, "{pod}: deleted"),
             Self::Warning { resource, text } => write!(f, "{resource}: WARNING: {text}"),
         }

@@ -8,7 +8,8 @@ use std::{
 
 /// How a [`Kubelet`](crate::Kubelet) behaves.
 ///
-/// The default is a healthy kubelet of today with a random seed.
+/// The default is a healthy kubelet of Kubernetes 1.36 with a random seed, the race after a
+/// second registration included.
 ///
 /// ```
 /// use std::time::Duration;
@@ -16,7 +17,7 @@ use std::{
 ///
 /// let options = KubeletOptions::new()
 ///     .seed(7)
-///     .reregistration(Reregistration::RaceUntil136)
+///     .reregistration(Reregistration::Fixed)
 ///     .once(Fault::DelayOptions(Duration::from_millis(200)))
 ///     .always(Fault::NoDialBack);
 /// # drop(options);
@@ -39,12 +40,12 @@ impl Default for KubeletOptions {
 }
 
 impl KubeletOptions {
-    /// The behaviour of a healthy kubelet, with the timeouts of Kubernetes 1.36.
+    /// The behaviour and the timeouts of Kubernetes 1.36.
     pub fn new() -> Self {
         Self {
             seed: RandomState::new().build_hasher().finish(),
             sockets: Restart::WipeSockets,
-            reregistration: Reregistration::Fixed,
+            reregistration: Reregistration::RaceUntil136,
             dial_timeout: Duration::from_secs(10),
             pre_start_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_mins(5),
@@ -66,7 +67,9 @@ impl KubeletOptions {
         Self { sockets, ..self }
     }
 
-    /// Says what the end of an old stream does after a second registration.
+    /// Says what the end of an old stream does after a second registration. Default:
+    /// [`RaceUntil136`](Reregistration::RaceUntil136), which every released kubelet up to 1.36
+    /// has.
     #[must_use]
     pub fn reregistration(self, reregistration: Reregistration) -> Self {
         Self {
@@ -130,11 +133,13 @@ pub enum Restart {
 /// What happens when a resource was registered twice and the first stream ends late.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reregistration {
-    /// The end of a stream concerns its own client only.
+    /// The end of a stream concerns its own client only: what comes after 1.36
+    /// (kubernetes/kubernetes#135437).
     Fixed,
     /// Kubernetes up to 1.36: clients are found by resource name, so the end of the old
     /// stream disconnects the new client and marks its devices unhealthy
-    /// (kubernetes/kubernetes#127803).
+    /// (kubernetes/kubernetes#127803). A plugin ends its old streams before it registers
+    /// again, and registers once more if the kubelet hangs up.
     RaceUntil136,
 }
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 use tonic::{Code, Status};
 
-use super::merge::{Conflict, ContainerAnswer};
+use super::{
+    merge::{Conflict, ContainerAnswer},
+    start::StartError,
+};
 
 /// A pod of one container that asks for devices.
 ///
@@ -74,7 +77,8 @@ impl<'a, const N: usize> From<[(&'a str, usize); N]> for PodSpec {
     }
 }
 
-/// A pod that runs. It keeps its devices until [`Kubelet::delete`](crate::Kubelet::delete).
+/// A pod that was admitted. It keeps its devices until
+/// [`Kubelet::delete`](crate::Kubelet::delete), whether its container runs or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pod {
     pub(super) uid: u64,
@@ -88,9 +92,13 @@ pub struct Pod {
     pub answer: ContainerAnswer,
     /// What was lost in the merge.
     pub conflicts: Vec<Conflict>,
+    /// How the first start of the container went. Try a failed one again with
+    /// [`Kubelet::restart_container`](crate::Kubelet::restart_container), as the real
+    /// kubelet does by itself.
+    pub started: Result<(), StartError>,
 }
 
-/// Why a pod failed.
+/// Why a pod was not admitted.
 ///
 /// The text is what the real kubelet writes to the status of the pod. That is the one place
 /// where a user sees what a plugin has to say, so a test may want to look at it.
@@ -162,18 +170,6 @@ pub enum AdmissionError {
     Stopped {
         /// The resource.
         resource: String,
-    },
-    /// The plugin answered `PreStartContainer` with an error, or too late.
-    #[error(
-        "device plugin PreStartContainer rpc failed with err: rpc error: code = {code} desc = {message}"
-    )]
-    PreStart {
-        /// The resource.
-        resource: String,
-        /// The gRPC code, as Go spells it.
-        code: String,
-        /// The text of the gRPC status.
-        message: String,
     },
 }
 

@@ -170,7 +170,7 @@ impl Registrar {
                     "the options in Register do not count, and differ from the answer",
                 );
             }
-            let client = client.clone();
+            let client = Some(client.clone());
             let name_of_socket = endpoint.to_owned();
             state.connected(
                 name,

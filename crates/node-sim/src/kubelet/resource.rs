@@ -30,7 +30,8 @@ pub(super) struct Endpoint {
     /// The socket name in the registration.
     pub(super) name: String,
     pub(super) options: PluginOptions,
-    pub(super) client: Client,
+    /// `None`: the kubelet hung up. The connection ends when the last copy is dropped.
+    pub(super) client: Option<Client>,
     pub(super) streaming: bool,
 }
 
@@ -42,6 +43,15 @@ pub(super) struct Client {
     pub(super) token: CancellationToken,
 }
 
+impl Endpoint {
+    /// Closes the connection, as far as it is held here: who else has a copy is told.
+    pub(super) fn close(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.token.cancel();
+        }
+    }
+}
+
 impl Resource {
     /// A resource after a restart of the kubelet: no devices, and a plugin that is away.
     pub(super) fn from_checkpoint(now: Instant) -> Self {
@@ -49,6 +59,13 @@ impl Resource {
             stopped: Some(now),
             ..Self::default()
         }
+    }
+
+    /// The way to the plugin, if it is there.
+    pub(super) fn client(&self) -> Option<Client> {
+        let endpoint = self.endpoint.as_ref();
+        let client = endpoint.and_then(|endpoint| endpoint.client.clone());
+        client.filter(|_| self.stopped.is_none())
     }
 
     pub(super) fn healthy(&self) -> impl Iterator<Item = &SimDevice> {

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{options::KubeletOptions, sockets::Connections, state::State};
+use super::{connections::Connections, options::KubeletOptions, state::State};
 
 /// Outlives restarts of the kubelet.
 #[derive(Debug)]

@@ -14,13 +14,15 @@ use tokio_stream::{StreamExt, wrappers::UnixListenerStream};
 use tonic::transport::Server;
 
 use super::{
-    admission::Admission,
-    calls::start_container,
+    admission::admit,
+    connections::Connections,
     options::{Fault, KubeletOptions, Restart, Times},
     pod::{AdmissionError, Pod, PodSpec},
     registration::Registrar,
+    resource::Endpoint,
     shared::{Run, Shared, Tasks},
-    sockets::{self, Connections},
+    sockets,
+    start::{self, StartError},
     transcript::{Event, EventKind, Transcript},
     view::ResourceView,
     wait::WaitTimeout,
@@ -82,6 +84,7 @@ impl Kubelet {
                 for resource in state.resources.values_mut() {
                     if let Some(endpoint) = &mut resource.endpoint {
                         endpoint.streaming = false;
+                        endpoint.close();
                     }
                 }
                 state.record(EventKind::Stopped);
@@ -166,16 +169,13 @@ impl Kubelet {
         self.shared.look(|state| state.faults.clear());
     }
 
-    /// Hangs up on the plugin of `resource`, now. Returns whether there was a stream.
+    /// Hangs up on the plugin of `resource`, now: the connection ends. Returns whether there was a stream.
     pub fn hang_up(&self, resource: &str) -> bool {
-        self.shared.look(|state| {
-            let endpoint = state
-                .resources
-                .get(resource)
-                .and_then(|r| r.endpoint.as_ref());
+        self.shared.with(|state| {
+            let known = state.resources.get_mut(resource);
+            let endpoint = known.and_then(|known| known.endpoint.as_mut());
             let open = endpoint.filter(|endpoint| endpoint.streaming);
-            open.inspect(|endpoint| endpoint.client.token.cancel())
-                .is_some()
+            open.map(Endpoint::close).is_some()
         })
     }
 
@@ -241,32 +241,28 @@ impl Kubelet {
     /// Admits a pod with one container, and starts the container.
     ///
     /// For each resource: picks healthy free devices, calls `GetPreferredAllocation` if the
-    /// plugin wants that, calls `Allocate`. Then `PreStartContainer` if the plugin wants
-    /// that. A pod that fails has no devices afterwards. Pods are admitted one by one, and
-    /// a plugin may take as long as it likes: give the call a limit if you need one.
+    /// plugin wants that, calls `Allocate`. Pods are admitted one by one, and a plugin may
+    /// take as long as it likes: give the call a limit if you need one. A pod that is not
+    /// admitted, or whose future is dropped, has no devices afterwards.
+    ///
+    /// Then comes the start, with `PreStartContainer` if the plugin wants that. If it fails,
+    /// the pod is admitted all the same: [`Pod::started`] tells.
     ///
     /// # Errors
     ///
     /// [`AdmissionError`], whose text is what the user of a real cluster sees.
     pub async fn admit(&self, pod: impl Into<PodSpec>) -> Result<Pod, AdmissionError> {
-        let spec = pod.into();
-        let one_at_a_time = self.shared.admission.lock().await;
-        let result = Admission::new(&self.shared, spec.name.clone())
-            .run(spec)
-            .await;
-        drop(one_at_a_time);
-        result
+        admit(&self.shared, pod.into()).await
     }
 
     /// Starts the container of `pod` again: `PreStartContainer` if the plugin wants that,
-    /// never `Allocate`.
+    /// never `Allocate`. A plugin that does not want it need not be there.
     ///
     /// # Errors
     ///
-    /// [`AdmissionError::PreStart`], or that the plugin is not there. The pod keeps its
-    /// devices.
-    pub async fn restart_container(&self, pod: &Pod) -> Result<(), AdmissionError> {
-        start_container(&self.shared, pod).await
+    /// [`StartError`]. The pod keeps its devices.
+    pub async fn restart_container(&self, pod: &Pod) -> Result<(), StartError> {
+        start::container(&self.shared, pod).await
     }
 
     /// Deletes a pod. Its devices are free again. Returns whether there was such a pod.

@@ -1,19 +1,14 @@
-//! The device plugin directory, and the connections from plugins.
+//! The device plugin directory and `kubelet.sock`.
 
 use std::{
     fs::{self, DirBuilder, Permissions},
     io,
-    net::Shutdown,
-    os::unix::{
-        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
-        net::UnixStream as StdStream,
-    },
+    os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use kubelet_api::deviceplugin::v1beta1::KUBELET_SOCKET;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 
 use super::options::Restart;
 
@@ -59,31 +54,4 @@ pub(super) fn listen(dir: &Path) -> io::Result<UnixListener> {
 fn at(what: &str, path: &Path, error: &io::Error) -> io::Error {
     let text = format!("cannot {what} `{}`: {error}", path.display());
     io::Error::new(error.kind(), text)
-}
-
-/// All accepted connections, so that a kubelet that dies can hang up on every plugin.
-///
-/// The server library runs each connection in a task of its own. The task ends when its
-/// socket does.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Connections(Arc<Mutex<Vec<StdStream>>>);
-
-impl Connections {
-    /// Remembers a second handle of `stream`.
-    pub(super) fn track(&self, stream: UnixStream) -> io::Result<UnixStream> {
-        let stream = stream.into_std()?;
-        let handle = stream.try_clone()?;
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(handle);
-        UnixStream::from_std(stream)
-    }
-
-    /// Hangs up on everybody.
-    pub(super) fn cut(&self) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for stream in all.drain(..) {
-            // An error means that the plugin was faster.
-            drop(stream.shutdown(Shutdown::Both));
-        }
-    }
 }

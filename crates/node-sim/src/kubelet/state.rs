@@ -147,6 +147,9 @@ impl State {
             return;
         };
         warnings.extend(list::compare(&resource.devices, &list, &assigned));
+        if first && list.is_empty() {
+            warnings.push("the first list is empty; look first, register after".to_owned());
+        }
         if !first && resource.devices == list {
             let text = "the list is the same as before; each one makes the kubelet write a file";
             warnings.push(text.to_owned());
@@ -216,7 +219,7 @@ impl State {
         let by_name = self.reregistration == Reregistration::RaceUntil136;
         if let Some(endpoint) = self.endpoint(name, stream) {
             endpoint.streaming = false;
-            endpoint.client.token.cancel();
+            endpoint.close();
         } else if !by_name {
             return;
         }

@@ -97,8 +97,10 @@ pub enum EventKind {
     Conflict { pod: String, conflict: Conflict },
     /// The pod was admitted.
     Admitted { pod: String },
-    /// The pod failed, with the text of the pod's status.
+    /// The pod was not admitted, with the text of the pod's status.
     Rejected { pod: String, message: String },
+    /// The container did not start. Its pod keeps its devices.
+    StartFailed { pod: String, message: String },
     /// The pod was deleted. Nobody tells the plugin.
     Deleted { pod: String },
     /// The plugin did something that works by luck. Tests should have none of these.

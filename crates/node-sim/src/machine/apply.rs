@@ -180,13 +180,18 @@ impl Machine {
         }
         for address in self.functions.keys().copied().collect::<Vec<_>>() {
             let function = self.get(address)?;
-            let id = function.spec.id;
-            let listed = id.vendor == 0x8086 && DENYLIST.contains(&id.device);
-            if listed && function.spec.driver.as_deref() == Some("vfio-pci") {
+            let driver = function.spec.driver.as_deref();
+            if driver.is_some_and(|driver| self.is_denied(function.spec.id, driver)) {
                 self.change_driver(address, None)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a probe ends at the denylist. Only `vfio-pci` itself has one.
+    pub(super) fn is_denied(&self, id: PciId, driver: &str) -> bool {
+        let listed = id.vendor == 0x8086 && DENYLIST.contains(&id.device);
+        listed && driver == "vfio-pci" && !self.denylist_disabled
     }
 
     fn change_domain(&mut self, domain: u32) -> Result<(), DescriptionError> {

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use sysfs_pci::PciAddress;
+use sysfs_pci::{PciAddress, PciId};
 use thiserror::Error;
 
 /// A description that no machine could have.
@@ -113,13 +113,23 @@ pub enum SimError {
         /// The function.
         address: PciAddress,
     },
+    /// `bind` to `vfio-pci` of a function on its denylist, while `disable_denylist` is N. The
+    /// kernel answers EINVAL.
+    #[error("`{address}` is a `{id}`, which is on the denylist of `vfio-pci`")]
+    Denylisted {
+        /// The function.
+        address: PciAddress,
+        /// What it is.
+        id: PciId,
+    },
     /// `replug` of a function that was not unplugged.
     #[error("`{address}` was not unplugged before")]
     NotUnplugged {
         /// The function.
         address: PciAddress,
     },
-    /// VFs were asked for where there are some already. The kernel answers EBUSY.
+    /// VFs were asked for where there are some already, or `bind` to a VFIO driver of a
+    /// physical function that has some. The kernel answers EBUSY.
     #[error("`{pf}` has VFs already")]
     HasVfs {
         /// The physical function.
@@ -141,7 +151,9 @@ impl From<SimError> for io::Error {
             SimError::NotBound { .. }
             | SimError::NotUnplugged { .. }
             | SimError::NoVfioGroup { .. } => io::ErrorKind::NotFound,
-            SimError::Description(_) | SimError::NoIommu { .. } => io::ErrorKind::InvalidInput,
+            SimError::Description(_) | SimError::NoIommu { .. } | SimError::Denylisted { .. } => {
+                io::ErrorKind::InvalidInput
+            }
         };
         Self::new(kind, error)
     }

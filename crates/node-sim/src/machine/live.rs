@@ -3,8 +3,8 @@
 use sysfs_pci::{IommuGroupId, PciAddress};
 
 use super::{
-    DescriptionError, Heartbeat, SimError, SimNode,
-    model::{Iommu, Role, set_driver},
+    DescriptionError, FunctionSpec, Heartbeat, Machine, SimError, SimNode,
+    model::{Function, Iommu, Role, set_driver},
     qat,
     steps::{dependants, hand_out},
     tree::{Tree, files_of},
@@ -34,8 +34,9 @@ impl SimNode {
     ///
     /// # Errors
     ///
-    /// [`SimError::AlreadyBound`]; [`SimError::NoIommu`] for a VFIO driver and
-    /// a function without group; [`SimError::Description`] if there is no such function.
+    /// [`SimError::AlreadyBound`]; [`SimError::Description`] if there is no such function.
+    /// For a VFIO driver also [`SimError::Denylisted`], [`SimError::HasVfs`] of a PF, and
+    /// [`SimError::NoIommu`] of a function without group.
     pub fn bind(&self, address: PciAddress, driver: &str) -> Result<(), SimError> {
         let mut state = self.state();
         let machine = &mut state.machine;
@@ -43,11 +44,8 @@ impl SimNode {
         if let Some(driver) = function.spec.driver.clone() {
             return Err(SimError::AlreadyBound { address, driver });
         }
-        if machine.is_vfio(Some(driver))
-            && function.group.is_none()
-            && machine.iommu != Iommu::NoIommuMode
-        {
-            return Err(SimError::NoIommu { address });
+        if machine.is_vfio(Some(driver)) {
+            check_probe(machine, function, driver)?;
         }
         let drivers = machine.vfio_drivers.clone();
         self.edit(machine, address, |function| {
@@ -79,6 +77,9 @@ impl SimNode {
 
     /// Brings back what [`unplug`](Self::unplug) took, in the state it was in:
     /// provisioning has run again.
+    ///
+    /// The entries in `bus/pci/devices` have inode numbers that entries of the same name
+    /// never had before, as in sysfs.
     ///
     /// VFs take the lowest free group numbers, which need not be those they had.
     ///
@@ -225,4 +226,20 @@ impl SimNode {
         let state = self.state();
         self.tree.add_group_node(&state.machine, group.get())
     }
+}
+
+/// What the probe of a VFIO driver refuses, in the order of the kernel: `vfio_pci_probe`, then
+/// `vfio_pci_core_register_device`.
+fn check_probe(machine: &Machine, function: &Function, driver: &str) -> Result<(), SimError> {
+    let FunctionSpec { address, id, .. } = function.spec;
+    if machine.is_denied(id, driver) {
+        return Err(SimError::Denylisted { address, id });
+    }
+    if !machine.vfs_of(address).is_empty() {
+        return Err(SimError::HasVfs { pf: address });
+    }
+    if function.group.is_none() && machine.iommu != Iommu::NoIommuMode {
+        return Err(SimError::NoIommu { address });
+    }
+    Ok(())
 }

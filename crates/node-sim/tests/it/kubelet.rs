@@ -1,10 +1,14 @@
 //! The simulated kubelet against a tiny plugin: each behaviour once.
 #![expect(clippy::unwrap_used, reason = "test helpers fail the test")]
 
+mod answers;
+mod connections;
 mod lifecycle;
 mod plugin;
 mod pods;
 mod registering;
+mod starting;
+mod tap;
 
 use std::time::Duration;
 

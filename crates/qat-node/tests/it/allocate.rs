@@ -1,10 +1,11 @@
 //! Law 8: Allocate tells the truth about now, whatever the last list said.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Arc;
 
-use device_plugin::{AllocateError, DeviceId, DevicePlugin as _};
-use node_sim::{Machine, Profile};
+use device_plugin::{AllocateError, DeviceId, DevicePlugin as _, PreferRequest};
+use node_sim::{Change, Machine, Profile};
 use qat_node::{NodeState, PoolBackend, Recheck, judge, resource_name};
 use qat_policy::AllocationPolicy;
 use sysfs_pci::PciAddress;
@@ -15,7 +16,7 @@ use crate::machine::Site;
 fn backend(site: &mut Site) -> PoolBackend {
     let state = judge(&NodeState::default(), &site.look());
     let pool = state.pools.keys().next().unwrap().clone();
-    let devices = state.device_set(&pool).unwrap();
+    let devices = state.device_set(&pool);
     PoolBackend {
         resource: resource_name(&pool).unwrap(),
         pool,
@@ -106,6 +107,84 @@ async fn a_vf_whose_pf_says_nonsense() {
             .unwrap();
     };
     refused(change, &["0000:6b:00.0", "quantum"]).await;
+}
+
+#[tokio::test]
+async fn a_vf_whose_pf_lost_its_driver() {
+    let hide = |site: &Site, _| {
+        let driver = site.node.device(site.node.pfs()[0]).join("driver");
+        fs::remove_file(driver).unwrap();
+    };
+    refused(hide, &["0000:6b:00.0", "has no driver"]).await;
+}
+
+#[tokio::test]
+async fn a_vf_that_lost_the_link_to_its_pf() {
+    let hide = |site: &Site, vf| fs::remove_file(site.node.device(vf).join("physfn")).unwrap();
+    refused(hide, &["0000:6b:00.1", "being removed"]).await;
+}
+
+#[tokio::test]
+async fn what_a_look_withholds_is_refused_at_once() {
+    let changes: [fn(PciAddress, PciAddress) -> Change<'static>; 5] = [
+        |vf, _| Change::Driver {
+            address: vf,
+            driver: None,
+        },
+        |vf, _| Change::NoIommuGroup(vf),
+        |vf, _| Change::NicInGroup {
+            of: vf,
+            driver: Some("ixgbe"),
+        },
+        |vf, _| Change::NoNode(vf),
+        |_, pf| Change::PfOnVfio(pf),
+    ];
+    for profile in [Profile::Xeon4xxx, Profile::C62x] {
+        let mut whole = Site::new(Machine::profile(profile));
+        let state = judge(&NodeState::default(), &whole.look());
+        let (pool, vfs) = state.pools.first_key_value().unwrap();
+        let (vf, known) = vfs.first_key_value().unwrap();
+        for change in changes {
+            let change = change(*vf, known.pf.unwrap());
+            let mut site = Site::new(Machine::profile(profile).with(change.clone()));
+            let withheld: Vec<_> = site
+                .look()
+                .inventory
+                .withheld()
+                .map(|(vf, _)| vf.address)
+                .collect();
+            assert!(withheld.contains(vf), "{change:?}");
+            let recheck = Recheck::new(&site.settings);
+            for vf in withheld {
+                assert!(
+                    recheck.vf(vf, pool, known.pf).is_err(),
+                    "{vf} with {change:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_vf_that_would_be_refused_is_preferred_last() {
+    let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+    let backend = backend(&mut site);
+    let vfs = site.node.vfs();
+    site.node.set_enable(vfs[0], 1).unwrap();
+    site.node
+        .remove_node(site.node.group_of(vfs[1]).unwrap())
+        .unwrap();
+    let request = |size| PreferRequest {
+        available: vfs[..4].iter().copied().map(id).collect(),
+        must_include: Vec::new(),
+        size,
+    };
+    assert_eq!(backend.prefer(&request(2)).await, [id(vfs[2]), id(vfs[3])]);
+    assert_eq!(
+        backend.prefer(&request(4)).await.len(),
+        4,
+        "better a refusal than too few"
+    );
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sysfs_pci::{Function, IommuGroupId, PciAddress, Role};
-use vfio_host::{Member, Viability};
+use sysfs_pci::{DriverName, Function, IommuGroupId, PciAddress, Role};
+use vfio_host::{Member, VfioDrivers, Viability};
 
 use super::pf::{Pf, sentence};
 use super::reason::Reason;
@@ -50,6 +50,41 @@ pub(super) fn look(
     }
 }
 
+/// Says whether a PF runs, so that its VFs are of use: it has a driver, which is one for QAT.
+///
+/// `tells_services` is whether the PF says what it serves: a driver of an unknown name that does is
+/// one for QAT all the same. Both the inventory and the check at the moment of an allocation ask
+/// this, so that they agree.
+///
+/// # Errors
+///
+/// [`Reason::PfUnbound`], [`Reason::PfOnVfio`] or [`Reason::PfForeignDriver`].
+pub fn check_pf(
+    pf: PciAddress,
+    driver: Option<&DriverName>,
+    tells_services: bool,
+    family: Family,
+    vfio: &VfioDrivers,
+) -> Result<(), Reason> {
+    let expected = family.spec().pf_driver;
+    match driver {
+        None => Err(Reason::PfUnbound { pf, expected }),
+        Some(driver) if vfio.contains(driver) => Err(Reason::PfOnVfio {
+            pf,
+            driver: driver.clone(),
+            expected,
+        }),
+        Some(driver) if driver.as_str() != expected && !tells_services => {
+            Err(Reason::PfForeignDriver {
+                pf,
+                driver: driver.clone(),
+                expected,
+            })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 struct Judge<'a> {
     function: &'a Function,
     spec: &'static FamilySpec,
@@ -83,29 +118,21 @@ impl<'a> Judge<'a> {
     }
 
     fn check_pf(&self) -> Result<(), Reason> {
-        let Some(pf) = self.pf() else {
-            return Ok(());
+        let family = self.spec.family;
+        let Some(pf) = self.pf else {
+            let has_pf = self.pfs.values().any(|pf| pf.family == family);
+            return if has_pf {
+                Err(Reason::NoPfLink)
+            } else {
+                Ok(())
+            };
         };
-        let (address, expected) = (pf.address, self.spec.pf_driver);
-        match &pf.driver {
-            None => Err(Reason::PfUnbound {
-                pf: address,
-                expected,
-            }),
-            Some(driver) if self.rules.drivers.contains(driver) => Err(Reason::PfOnVfio {
-                pf: address,
-                driver: driver.clone(),
-                expected,
-            }),
-            // A driver of another name that tells services is one for QAT all the same.
-            Some(driver) if driver.as_str() != expected && pf.services.is_none() => {
-                Err(Reason::PfForeignDriver {
-                    pf: address,
-                    driver: driver.clone(),
-                    expected,
-                })
+        match self.pfs.get(&pf) {
+            None => Err(Reason::PfUnreadable { pf }),
+            Some(seen) => {
+                let tells = seen.services.is_some();
+                check_pf(pf, seen.driver.as_ref(), tells, family, &self.rules.drivers)
             }
-            Some(_) => Ok(()),
         }
     }
 
@@ -178,9 +205,6 @@ impl<'a> Judge<'a> {
         };
         if !self.spec.services.is_configurable() {
             return Ok(None);
-        }
-        if !self.pfs.contains_key(&pf) {
-            return Err(Reason::PfUnreadable { pf });
         }
         match self
             .facts

@@ -12,6 +12,7 @@ use serde::Serialize;
 use sysfs_pci::{IommuGroupId, PciAddress, Snapshot};
 use vfio_host::{Group, NodeError, VfioDrivers, VfioNode};
 
+pub use self::judge::check_pf;
 pub use self::pf::{Pf, PfTrouble};
 pub use self::reason::Reason;
 pub use self::vf::{Standing, Vf};
@@ -82,8 +83,8 @@ impl Inventory {
     ///
     /// Each VF is judged by itself and by its PF, so a broken one harms no other. Only two rules
     /// look at several VFs: of those that share an IOMMU group one is offered, and what remains is cut
-    /// at the cap. Both keep the VFs that the kubelet knows already before others, and lower addresses
-    /// before higher ones.
+    /// at the cap. In both a VF that the kubelet knows already keeps its place, whatever becomes of it,
+    /// and lower addresses come before higher ones.
     ///
     /// Where several things are wrong with a VF, the reason names the one to mend first: the choice
     /// of families, then the PF, the machine's IOMMU, the driver, the group, the device nodes, the
@@ -135,44 +136,39 @@ impl Inventory {
         pools
     }
 
-    /// Leaves one VF of each group: of those that the kubelet knows already, else of all, the one with
-    /// the lowest address.
+    /// Leaves one VF of each group: the one that the kubelet knows already, else the one with the
+    /// lowest address. A known one keeps the group while it is in it, even if it is withheld now: a
+    /// pod may hold it.
     fn share_groups(&mut self, advertised: &BTreeSet<PciAddress>) {
         let mut owners: BTreeMap<IommuGroupId, PciAddress> = BTreeMap::new();
-        for address in self.in_order(advertised) {
-            if let Some(group) = self.vfs.get(&address).and_then(|vf| vf.iommu_group) {
-                let with = *owners.entry(group).or_insert(address);
-                if with != address {
-                    self.withhold(address, Reason::GroupShared { group, with });
+        for vf in advertised.iter().filter_map(|vf| self.vfs.get(vf)) {
+            if let Some(group) = vf.iommu_group {
+                owners.entry(group).or_insert(vf.address);
+            }
+        }
+        for vf in self.vfs.values_mut().filter(|vf| vf.standing.is_offered()) {
+            if let Some(group) = vf.iommu_group {
+                let with = *owners.entry(group).or_insert(vf.address);
+                if with != vf.address {
+                    vf.standing = Standing::Withheld(Reason::GroupShared { group, with });
                 }
             }
         }
     }
 
+    /// Lets newcomers in while there is room. Those that the kubelet knows take their place whether
+    /// they are offered now or not, so that none of them has to leave when another comes back.
     fn cut(&mut self, cap: Option<NonZeroUsize>, advertised: &BTreeSet<PciAddress>) {
         let Some(cap) = cap else {
             return;
         };
-        let offered = self.in_order(advertised);
-        let usable = offered.len();
-        for address in offered.into_iter().skip(cap.get()) {
-            self.withhold(address, Reason::BeyondCap { cap, usable });
-        }
-    }
-
-    /// The VFs that are offered so far, those that the kubelet knows first, then by address.
-    fn in_order(&self, advertised: &BTreeSet<PciAddress>) -> Vec<PciAddress> {
-        let (mut known, new): (Vec<_>, Vec<_>) = self
-            .offered()
-            .map(|(vf, _)| vf.address)
-            .partition(|vf| advertised.contains(vf));
-        known.extend(new);
-        known
-    }
-
-    fn withhold(&mut self, address: PciAddress, reason: Reason) {
-        if let Some(vf) = self.vfs.get_mut(&address) {
-            vf.standing = Standing::Withheld(reason);
+        let room = cap.get().saturating_sub(advertised.len());
+        let newcomers = self
+            .vfs
+            .values_mut()
+            .filter(|vf| vf.standing.is_offered() && !advertised.contains(&vf.address));
+        for vf in newcomers.skip(room) {
+            vf.standing = Standing::Withheld(Reason::BeyondCap { cap });
         }
     }
 }

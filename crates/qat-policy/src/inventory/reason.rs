@@ -46,7 +46,10 @@ pub enum Reason {
         /// The driver it should have.
         expected: &'static str,
     },
-    /// The PF is there but the scan could not read it, so its services are not known.
+    /// It has no link to a PF although a PF of its family is there. So it is no VF that a hypervisor
+    /// gave to this machine: the kernel is making or removing it (`pci_iov_add_virtfn`).
+    NoPfLink,
+    /// The PF is there but the scan could not read it.
     PfUnreadable {
         /// The PF.
         pf: PciAddress,
@@ -116,8 +119,6 @@ pub enum Reason {
     BeyondCap {
         /// The most that may be offered.
         cap: NonZeroUsize,
-        /// How many could be.
-        usable: usize,
     },
 }
 
@@ -129,6 +130,7 @@ impl Reason {
             Self::PfOnVfio { .. } => "pf-on-vfio",
             Self::PfUnbound { .. } => "pf-unbound",
             Self::PfForeignDriver { .. } => "pf-foreign-driver",
+            Self::NoPfLink => "no-pf-link",
             Self::PfUnreadable { .. } => "pf-unreadable",
             Self::NoIommu => "no-iommu",
             Self::NoIommuGroup => "no-iommu-group",
@@ -165,8 +167,11 @@ impl fmt::Display for Reason {
             Self::PfForeignDriver { pf, driver, expected } => {
                 write!(f, "its PF {pf} is bound to `{driver}`, which does not run QAT; bind the PF to `{expected}`")
             }
+            Self::NoPfLink => f.write_str(
+                "it has lost the link to its PF, so it is being made or removed; look again in a moment",
+            ),
             Self::PfUnreadable { pf } => {
-                write!(f, "its PF {pf} could not be read, so its services are not known; see what the scan says of the PF")
+                write!(f, "its PF {pf} could not be read, so nobody knows whether it runs; see what the scan says of the PF")
             }
             Self::NoIommu => f.write_str(
                 "the machine has no active IOMMU; enable VT-d in the firmware and boot with `intel_iommu=on`",
@@ -203,8 +208,8 @@ impl fmt::Display for Reason {
                 "it shares IOMMU group {group} with {with}, which is offered, and VFIO gives a group to one owner; enable ACS \
                  on the bridge above to have separate groups"
             ),
-            Self::BeyondCap { cap, usable } => {
-                write!(f, "at most {cap} VFs are offered and {usable} could be; raise the maximum number of devices")
+            Self::BeyondCap { cap } => {
+                write!(f, "the {cap} VFs that may be offered are offered already; raise the maximum number of devices")
             }
         }
     }

@@ -184,7 +184,7 @@ fn the_cap_counts_what_could_be_offered() {
     assert_eq!(offered.last(), Some(&address("0000:70:00.2")));
     assert_eq!(
         reason(&inventory, "0000:70:00.3"),
-        Reason::BeyondCap { cap, usable: 31 }
+        Reason::BeyondCap { cap }
     );
     assert_eq!(reason(&inventory, "0000:6b:00.1").code(), "not-bound");
     let roomy = Rules {
@@ -217,11 +217,43 @@ fn what_the_kubelet_knows_keeps_its_place_under_the_cap_and_in_a_shared_group() 
         ["0000:6b:00.2", "0000:6b:00.4"]
     );
 
+    // One that is known and cannot be offered now keeps its place: nobody takes it meanwhile.
+    node.function("0000:6b:00.4").driver = None;
+    assert_eq!(offered(&node.inventory_by(&rules)), ["0000:6b:00.2"]);
+
     let group = node.function("0000:6b:00.2").iommu_group;
     node.function("0000:6b:00.1").iommu_group = group;
     let inventory = node.inventory();
     assert_eq!(reason(&inventory, "0000:6b:00.1").code(), "group-shared");
     assert!(offered(&inventory).contains(&"0000:6b:00.2".to_owned()));
+    node.function("0000:6b:00.2").driver = None;
+    let inventory = node.inventory();
+    assert_eq!(reason(&inventory, "0000:6b:00.1").code(), "group-shared");
+}
+
+#[test]
+fn a_vf_without_link_to_its_pf_is_no_guest_where_a_pf_of_its_family_is() {
+    let mut node = gen4();
+    node.function("0000:6b:00.5").role = Role::Standalone { numa_node: None };
+    let inventory = node.inventory();
+    assert_eq!(reason(&inventory, "0000:6b:00.5").code(), "no-pf-link");
+    assert_eq!(counts(&inventory), pools(&[("cy", 15)]));
+}
+
+#[test]
+fn vfs_of_a_pf_that_could_not_be_read_are_withheld_in_every_generation() {
+    for (family, services) in [(Family::Gen4_4xxx, Some("dc")), (Family::C62x, None)] {
+        let mut node = Node::empty().pf(family, 0x3d, 0, services);
+        let pf = address("0000:3d:00.0");
+        node.snapshot.functions.remove(&pf);
+        let inventory = node.inventory();
+        assert_eq!(inventory.offered().count(), 0);
+        assert!(
+            inventory
+                .withheld()
+                .all(|(_, reason)| reason.code() == "pf-unreadable")
+        );
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use qat_policy::{
     Facts, Family, Inventory, PfReading, PfTrouble, Reason, Rules, Services, Standing,
 };
 use sysfs_pci::{
-    ClassCode, DriverName, Function, IommuGroupId, Neighbour, NumaNode, PciAddress, PciId, Role,
-    Snapshot, Sriov, VfIndex,
+    ClassCode, DriverName, Function, IommuGroupId, Neighbour, NeighbourDriver, NumaNode,
+    PciAddress, PciId, Role, Snapshot, Sriov, VfIndex,
 };
 use vfio_host::{NodeError, NodeKind, VfioNode, groups};
 
@@ -122,7 +122,13 @@ impl Node {
             address: address(at),
             id: PciId::new(0x8086, 0x1520),
             class: ClassCode::new(0x02_0000).unwrap(),
-            driver: bound.map(driver),
+            driver: match bound {
+                None => NeighbourDriver::None,
+                Some(name) => NeighbourDriver::Bound {
+                    name: driver(name),
+                    vfio: false,
+                },
+            },
             iommu_group,
         };
         self.snapshot

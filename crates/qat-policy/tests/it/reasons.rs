@@ -201,10 +201,6 @@ fn a_pf_that_the_scan_could_not_read() {
         pf: address("0000:6b:00.0"),
     };
     assert_eq!(reason(&node.inventory(), "0000:6b:00.1"), unreadable);
-    // Where there are no services to read it does not matter.
-    let mut node = Node::with_pf(Family::C62x, None);
-    node.snapshot.functions.remove(&address("0000:6b:00.0"));
-    assert_eq!(counts(&node.inventory()), pools(&[("generic", 16)]));
 }
 
 #[test]

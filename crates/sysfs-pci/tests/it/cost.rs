@@ -70,6 +70,16 @@ fn a_shared_group_costs_one_more_call() {
     let alone = cost(&mut scanner);
     tree.group(vf(0x3d, 0), 9);
     assert_eq!(cost(&mut scanner), alone + 1);
+    for (driver, more) in [
+        ("vfio-pci", 1),
+        ("pcieport", 1),
+        ("pci-stub", 1),
+        ("odd", 2),
+    ] {
+        let target = format!("../../../bus/pci/drivers/{driver}");
+        tree.link(at("0000:3d:03.0"), "driver", &target);
+        assert_eq!(cost(&mut scanner), alone + more, "{driver}");
+    }
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
-use sysfs_pci::{AttrError, Depth, PciAddress, PciId, Role, Scanner, Snapshot, scan};
+use sysfs_pci::{
+    AttrError, Depth, NeighbourDriver, PciAddress, PciId, Role, Scanner, Snapshot, scan,
+};
 
 use crate::tree::{OTHER, Tree, VF, at, depth, vf};
 
@@ -160,8 +162,31 @@ fn a_neighbour_with_a_broken_driver_link_is_not_taken_for_driverless() {
     tree.link(at("0000:3d:03.0"), "driver", "..");
     let snapshot = look(&tree);
     assert_eq!(failed(&snapshot), ["0000:3d:03.0"]);
-    assert!(snapshot.neighbours.is_empty());
+    let neighbour = &snapshot.neighbours[&at("0000:3d:03.0")];
+    assert_eq!(neighbour.driver, NeighbourDriver::Unreadable);
     assert_eq!(snapshot.functions.len(), 2);
+}
+
+#[test]
+fn a_function_that_cannot_be_read_is_still_a_neighbour() {
+    let tree = Tree::new().with_pf(0x3d, 2);
+    let broken = vf(0x3d, 1);
+    tree.group(vf(0x3d, 0), 77);
+    tree.group(broken, 77);
+    tree.link(broken, "driver", "..");
+    let snapshot = look(&tree);
+    assert_eq!(failed(&snapshot), [broken.to_string()]);
+    let neighbour = &snapshot.neighbours[&broken];
+    assert_eq!(neighbour.driver, NeighbourDriver::Unreadable);
+    assert_eq!(neighbour.iommu_group.unwrap().get(), 77);
+
+    // Its group is read each time, as that of a function.
+    let mut scanner = Scanner::new(tree.root());
+    scanner.scan(&depth).unwrap();
+    tree.group(broken, 78);
+    let neighbour = &scanner.scan(&depth).unwrap().neighbours[&broken];
+    assert_eq!(neighbour.iommu_group.unwrap().get(), 78);
+    assert_eq!(neighbour.driver, NeighbourDriver::NotRead);
 }
 
 /// Unplugs each function after it was identified, on the given scan.

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 
 use sysfs_pci::{
-    NumaNode, PciId, Role, ScanError, Scanner, Snapshot, Sriov, SysfsRoot, VfIndex, scan,
+    NeighbourDriver, NumaNode, PciId, Role, ScanError, Scanner, Snapshot, Sriov, SysfsRoot,
+    VfIndex, scan,
 };
 
 use crate::tree::{OTHER, PF, Tree, VF, at, depth, vf};
@@ -134,9 +135,13 @@ fn the_driver_of_a_neighbour_is_read_only_in_a_shared_group() {
     }
     tree.group(vf(0x3d, 0), 77);
     let snapshot = scan(&tree.root(), &depth).unwrap();
-    let driver = |name| snapshot.neighbours[&at(name)].driver.as_ref();
-    assert_eq!(driver("0000:3d:03.0").unwrap().as_str(), "ixgbe");
-    assert_eq!(driver("0000:3d:04.0"), None);
+    let driver = |name| &snapshot.neighbours[&at(name)].driver;
+    let bound = NeighbourDriver::Bound {
+        name: "ixgbe".parse().unwrap(),
+        vfio: false,
+    };
+    assert_eq!(driver("0000:3d:03.0"), &bound);
+    assert_eq!(driver("0000:3d:04.0"), &NeighbourDriver::NotRead);
     assert_eq!(
         snapshot.neighbours[&at("0000:3d:04.0")]
             .iommu_group

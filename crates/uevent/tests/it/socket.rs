@@ -8,6 +8,8 @@
 //! pass.
 
 use std::env;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::Duration;
@@ -42,6 +44,22 @@ async fn opens_without_privilege_and_waits() {
     }
 }
 
+/// Says that a test cannot run here: to whoever reads its output, and in the file named by
+/// `TEST_SKIPS`.
+fn skip(test: &str, reason: &str) {
+    println!("skipped: {reason}");
+    if let Some(path) = env::var_os("TEST_SKIPS") {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
+        // One write, so that lines of several processes stay whole.
+        file.write_all(format!("uevent {test}: {reason}\n").as_bytes())
+            .unwrap();
+    }
+}
+
 /// Runs one of the ignored tests below in namespaces of its own.
 fn inside(test: &str) {
     let unshare = |program: &str| {
@@ -53,7 +71,7 @@ fn inside(test: &str) {
         .output()
         .is_ok_and(|output| output.status.success())
     {
-        println!("skipped: no user and network namespaces of one's own here");
+        skip(test, "no user and network namespaces of one's own here");
         return;
     }
     let myself = env::current_exe().unwrap();

@@ -16,6 +16,7 @@ fn member(driver: Option<&str>, vfio: bool) -> Member {
         name: B.into(),
         address: Some(address(B)),
         driver: driver.map(|driver| driver.parse().unwrap()),
+        driver_unreadable: false,
         vfio,
     }
 }
@@ -235,15 +236,18 @@ fn any_member() -> impl Strategy<Value = Member> {
         Just(Some("igb")),
         Just(Some("nvme")),
     ];
-    (any::<u8>(), driver, any::<bool>()).prop_map(|(bus, driver, vfio)| {
-        let address = PciAddress::new(0, bus, 0, 0).unwrap();
-        Member {
-            name: address.to_string(),
-            address: Some(address),
-            driver: driver.map(|driver| driver.parse::<DriverName>().unwrap()),
-            vfio: vfio && driver.is_some(),
-        }
-    })
+    (any::<u8>(), driver, any::<bool>(), any::<bool>()).prop_map(
+        |(bus, driver, vfio, unreadable)| {
+            let address = PciAddress::new(0, bus, 0, 0).unwrap();
+            Member {
+                name: address.to_string(),
+                address: Some(address),
+                driver: driver.map(|driver| driver.parse::<DriverName>().unwrap()),
+                driver_unreadable: unreadable && driver.is_none(),
+                vfio: vfio && driver.is_some(),
+            }
+        },
+    )
 }
 
 proptest! {

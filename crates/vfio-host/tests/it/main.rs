@@ -10,5 +10,9 @@ mod group;
 mod node;
 /// The check before a function is handed out.
 mod recheck;
+/// The node that is wanted before a function is handed out.
+mod recheck_node;
+/// Groups from scans, against what a recheck says.
+mod scanned;
 /// Trees that look like sysfs and `/dev`.
 mod tree;

@@ -1,10 +1,10 @@
 //! Files, directories and links, with errors that name them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -24,6 +24,42 @@ pub(super) fn make_dir(path: &Path) -> Result<(), SimError> {
 
 pub(super) fn link(path: &Path, text: &Path) -> Result<(), SimError> {
     symlink(text, path).map_err(io_error("make link", path))
+}
+
+/// The inode number of a file or link.
+pub(super) fn inode(path: &Path) -> Result<u64, SimError> {
+    let meta = path.symlink_metadata();
+    meta.map(|meta| meta.ino())
+        .map_err(io_error("look at", path))
+}
+
+/// Makes a link whose inode number is none of `spent`. `root` is a directory of the same file
+/// system.
+///
+/// Some file systems give a number away again at once. Links that get one of those are kept
+/// until there is one that has another, which then is moved to its place.
+pub(super) fn link_anew(
+    root: &Path,
+    path: &Path,
+    text: &Path,
+    spent: &BTreeSet<u64>,
+) -> Result<(), SimError> {
+    let mut kept = Vec::new();
+    let made = loop {
+        let fresh = root.join(format!(".fresh-{}", kept.len()));
+        if let Err(error) = link(&fresh, text) {
+            break Err(error);
+        }
+        match inode(&fresh) {
+            Ok(inode) if spent.contains(&inode) => kept.push(fresh),
+            Ok(_) => break fs::rename(&fresh, path).map_err(io_error("make link", path)),
+            Err(error) => break Err(error),
+        }
+    };
+    for link in kept {
+        remove(&link)?;
+    }
+    made
 }
 
 /// Makes a file with exactly this mode, whatever the umask.

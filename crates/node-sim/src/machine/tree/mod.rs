@@ -7,6 +7,7 @@ mod paths;
 mod vfio;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -26,12 +27,21 @@ pub(super) use host::KUBELET_DIR;
 /// What every device node of a tree leads to: a character device that anybody may open.
 const NODE_TARGET: &str = "/dev/null";
 
+/// Where the bus lists its functions, below `/sys`.
+const DEVICES: &str = "bus/pci/devices";
+
+fn entry(address: PciAddress) -> PathBuf {
+    Path::new(DEVICES).join(address.to_string())
+}
+
 /// The directory that a machine is written into.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
     /// Only while everything is written; later changes share nothing.
     shared: Mutex<Option<Shared>>,
+    /// The inode numbers that entries of `bus/pci/devices` had which are gone.
+    spent: Mutex<BTreeMap<PciAddress, BTreeSet<u64>>>,
 }
 
 impl Tree {
@@ -40,6 +50,7 @@ impl Tree {
         let tree = Self {
             root: root.to_owned(),
             shared: Mutex::new(Some(Shared::default())),
+            spent: Mutex::default(),
         };
         tree.write_host(machine)?;
         for function in machine.functions.values() {
@@ -102,11 +113,10 @@ impl Tree {
     pub(super) fn add(&self, machine: &Machine, function: &Function) -> Result<(), SimError> {
         let address = function.spec.address;
         let dir = paths::device_dir(machine, address);
-        let name = address.to_string();
         files::make_dir(&self.sys(&dir))?;
         self.sync(&Files::new(), &files_of(machine, function), &dir)?;
         self.link(&dir.join("subsystem"), Path::new("bus/pci"))?;
-        self.link(&Path::new("bus/pci/devices").join(name), &dir)?;
+        self.enter(address, &dir)?;
         if machine.iommu != Iommu::NoIommuMode {
             self.join_group(machine, function)?;
         }
@@ -122,9 +132,35 @@ impl Tree {
     pub(super) fn remove(&self, machine: &Machine, function: &Function) -> Result<(), SimError> {
         let address = function.spec.address;
         let dir = paths::device_dir(machine, address);
-        files::remove(&self.sys("bus/pci/devices").join(address.to_string()))?;
+        self.leave(address)?;
         self.leave_group(machine, function)?;
         files::remove_tree(&self.sys(dir))
+    }
+
+    /// Makes the entry of a function in `bus/pci/devices`. The kernel gives each a new inode
+    /// number, and a scan may rely on that to see that a function is another one.
+    fn enter(&self, address: PciAddress, dir: &Path) -> Result<(), SimError> {
+        let entry = entry(address);
+        match self.spent().get(&address) {
+            None => self.link(&entry, dir),
+            Some(spent) => {
+                let text = paths::link_text(Path::new(DEVICES), dir);
+                files::link_anew(&self.root, &self.sys(entry), &text, spent)
+            }
+        }
+    }
+
+    fn leave(&self, address: PciAddress) -> Result<(), SimError> {
+        let path = self.sys(entry(address));
+        if files::exists(&path) {
+            let inode = files::inode(&path)?;
+            self.spent().entry(address).or_default().insert(inode);
+        }
+        files::remove(&path)
+    }
+
+    fn spent(&self) -> MutexGuard<'_, BTreeMap<PciAddress, BTreeSet<u64>>> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the SR-IOV links of a VF away, which the kernel does before all else (`pci_iov_remove_virtfn`).

@@ -1,6 +1,6 @@
 //! Streams that end, kubelets that restart.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{collections::BTreeMap, fs, future::ready, os::unix::fs::PermissionsExt, time::Duration};
 
 use node_sim::{
     EventKind, Kubelet, KubeletOptions, Reregistration, ResourceView, Restart, StreamEnd,
@@ -8,6 +8,7 @@ use node_sim::{
 use tokio::{
     io::AsyncReadExt,
     net::{UnixListener, UnixStream},
+    select,
     time::timeout,
 };
 
@@ -94,6 +95,16 @@ async fn an_old_stream_ends_late_without_harm() {
     node.kubelet.wait_for(NIC, listed, LIMIT).await.unwrap();
 }
 
+#[test]
+fn the_race_is_what_one_gets_without_asking() {
+    let told = |options: KubeletOptions| format!("{:?}", options.seed(1));
+    let race = KubeletOptions::new().reregistration(Reregistration::RaceUntil136);
+    let fixed = KubeletOptions::new().reregistration(Reregistration::Fixed);
+    assert_eq!(told(KubeletOptions::new()), told(race.clone()));
+    assert_eq!(told(KubeletOptions::default()), told(race));
+    assert_ne!(told(KubeletOptions::new()), told(fixed));
+}
+
 #[tokio::test]
 async fn up_to_1_36_an_old_stream_takes_the_new_client_with_it() {
     let (node, new) = replaced(Reregistration::RaceUntil136).await;
@@ -156,13 +167,15 @@ async fn a_restart_keeps_pods_and_starts_from_zero() {
     assert!(node.kubelet.socket().exists());
     assert!(UnixStream::connect(node.kubelet.socket()).await.is_err());
     // Sockets go at once, kubelet.sock comes later.
-    let delay = Duration::from_millis(200);
-    let resume = node.kubelet.resume(Restart::WipeSockets, delay);
-    assert!(timeout(delay / 4, resume).await.is_err());
+    select! {
+        biased;
+        result = node.kubelet.resume(Restart::WipeSockets, LIMIT) => panic!("{result:?}"),
+        () = ready(()) => {}
+    }
     assert!(!node.dir.path().join("nic.sock").exists());
     assert!(!node.kubelet.socket().exists());
     node.kubelet
-        .resume(Restart::WipeSockets, delay)
+        .resume(Restart::WipeSockets, Duration::ZERO)
         .await
         .unwrap();
     let view = node.kubelet.resource(NIC).unwrap();

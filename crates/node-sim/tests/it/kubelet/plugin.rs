@@ -29,7 +29,11 @@ use tonic::{
     transport::{Endpoint, Server},
 };
 
+use super::tap::Tap;
+
 type Allocate = dyn Fn(&[String]) -> Result<AllocateResponse, Status> + Send + Sync;
+/// `None`: no answer, ever.
+type PreStart = dyn Fn() -> Option<Result<(), Status>> + Send + Sync;
 type Prefer =
     dyn Fn(ContainerPreferredAllocationRequest) -> Result<Vec<String>, Status> + Send + Sync;
 
@@ -40,8 +44,7 @@ pub(super) struct Answers {
     /// `Allocate` is answered when this becomes true.
     pub(super) gate: watch::Receiver<bool>,
     pub(super) prefer: Box<Prefer>,
-    /// `None`: never.
-    pub(super) pre_start: Option<Result<(), Status>>,
+    pub(super) pre_start: Box<PreStart>,
 }
 
 impl Default for Answers {
@@ -51,7 +54,7 @@ impl Default for Answers {
             gate: watch::channel(true).1,
             allocate: Box::new(|ids| Ok(answer_with([("IDS", ids.join(","))]))),
             prefer: Box::new(|_| Err(Status::unimplemented("not offered"))),
-            pre_start: Some(Ok(())),
+            pre_start: Box::new(|| Some(Ok(()))),
         }
     }
 }
@@ -80,7 +83,10 @@ pub(super) struct Calls {
     pub(super) allocated: Mutex<Vec<AllocateRequest>>,
     pub(super) preferred: Mutex<Vec<PreferredAllocationRequest>>,
     pub(super) pre_started: Mutex<Vec<Vec<String>>>,
+    pub(super) starts: watch::Sender<usize>,
     pub(super) streams: watch::Sender<usize>,
+    /// Connections that the kubelet has not closed.
+    pub(super) connections: watch::Sender<usize>,
 }
 
 impl Drop for Plugin {
@@ -102,8 +108,10 @@ impl Plugin {
                 calls: Arc::clone(&calls),
             }),
         };
+        let spy = Arc::clone(&calls);
         let server = tokio::spawn(async move {
-            let incoming = UnixListenerStream::new(listener);
+            let incoming = UnixListenerStream::new(listener)
+                .map(|stream| stream.map(|stream| Tap::new(stream, Arc::clone(&spy))));
             Server::builder()
                 .serve_with_incoming(service, incoming)
                 .await
@@ -126,10 +134,15 @@ impl Plugin {
         streams.wait_for(|open| *open == count).await.unwrap();
     }
 
+    /// Waits until the kubelet holds this many connections.
+    pub(super) async fn connections(&self, count: usize) {
+        let mut connections = self.calls.connections.subscribe();
+        connections.wait_for(|open| *open == count).await.unwrap();
+    }
+
     /// Ends all streams in good order, as a plugin does at its end.
     pub(super) fn end(mut self) {
-        let (lists, _) = watch::channel(Vec::new());
-        drop(mem::replace(&mut self.lists, lists));
+        mem::take(&mut self.lists);
     }
 }
 
@@ -252,10 +265,9 @@ impl DevicePlugin for Handler {
     ) -> Result<Response<PreStartContainerResponse>, Status> {
         let ids = request.into_inner().devices_ids;
         self.calls.pre_started.lock().unwrap().push(ids);
-        match &self.answers.pre_start {
-            Some(answer) => answer
-                .clone()
-                .map(|()| Response::new(PreStartContainerResponse {})),
+        self.calls.starts.send_modify(|starts| *starts += 1);
+        match (self.answers.pre_start)() {
+            Some(answer) => answer.map(|()| Response::new(PreStartContainerResponse {})),
             None => pending().await,
         }
     }

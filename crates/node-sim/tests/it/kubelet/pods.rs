@@ -1,16 +1,13 @@
-//! Admission: choice, Allocate, merge, `PreStartContainer`.
+//! Admission: choice and Allocate.
 
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use kubelet_api::deviceplugin::v1beta1::{
-    AllocateResponse, CdiDevice, ContainerAllocateResponse, DevicePluginOptions, DeviceSpec, Mount,
-};
-use node_sim::{AdmissionError, ConflictKind, EventKind, KubeletOptions, PodSpec};
-use tokio::{join, select, sync::watch};
+use kubelet_api::deviceplugin::v1beta1::{AllocateResponse, DevicePluginOptions};
+use node_sim::{AdmissionError, EventKind, KubeletOptions, PodSpec};
+use tokio::{join, sync::watch};
 use tonic::Status;
 
 use super::{
@@ -209,114 +206,6 @@ async fn an_error_of_a_preference_fails_the_pod() {
 }
 
 #[tokio::test]
-async fn answers_are_merged_and_the_first_wins() {
-    let node = Node::new().await;
-    let answer = |who: &'static str| Answers {
-        allocate: Box::new(move |_| {
-            Ok(AllocateResponse {
-                container_responses: vec![ContainerAllocateResponse {
-                    envs: [("WHO", who), (who, "1"), ("SAME", "1")]
-                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                        .into(),
-                    devices: ["/dev/shared", who]
-                        .map(|path| DeviceSpec {
-                            container_path: path.to_owned(),
-                            host_path: path.to_owned(),
-                            permissions: "rw".to_owned(),
-                        })
-                        .into(),
-                    mounts: vec![Mount {
-                        container_path: "/lib/fw".to_owned(),
-                        host_path: format!("/opt/{who}"),
-                        read_only: true,
-                    }],
-                    cdi_devices: vec![CdiDevice {
-                        name: "example.com/nic=1".to_owned(),
-                    }],
-                    ..Default::default()
-                }],
-            })
-        }),
-        ..Answers::default()
-    };
-    let _a = node
-        .plugin("a.sock", "example.com/a", vec![healthy("a")], answer("A"))
-        .await;
-    let _b = node
-        .plugin("b.sock", "example.com/b", vec![healthy("b")], answer("B"))
-        .await;
-    let pod = node
-        .kubelet
-        .admit([("example.com/a", 1), ("example.com/b", 1)])
-        .await
-        .unwrap();
-    let (first, second) = match pod.answer.envs["WHO"].as_str() {
-        "A" => ("A", "B"),
-        _ => ("B", "A"),
-    };
-    assert_eq!(
-        pod.answer.to_string(),
-        format!(
-            "env A=1\nenv B=1\nenv SAME=1\nenv WHO={first}\n\
-             device /dev/shared -> /dev/shared rw\n\
-             device {first} -> {first} rw\ndevice {second} -> {second} rw\n\
-             mount /opt/{first} -> /lib/fw ro\ncdi example.com/nic=1\n"
-        )
-    );
-    let conflicts: Vec<_> = pod
-        .conflicts
-        .iter()
-        .map(|c| (c.kind, c.key.as_str()))
-        .collect();
-    assert_eq!(
-        conflicts,
-        [(ConflictKind::Env, "WHO"), (ConflictKind::Mount, "/lib/fw")]
-    );
-    let recorded = |kind: &EventKind| matches!(kind, EventKind::Conflict { .. });
-    assert_eq!(node.kubelet.transcript().count(recorded), 2);
-    assert_eq!(pod.answers.len(), 2);
-}
-
-fn starting(pre_start: Option<Result<(), Status>>) -> Answers {
-    Answers {
-        options: Ok(DevicePluginOptions {
-            get_preferred_allocation_available: false,
-            pre_start_required: true,
-        }),
-        pre_start,
-        ..Answers::default()
-    }
-}
-
-#[tokio::test]
-async fn each_start_of_a_container_is_announced() {
-    let node = Node::new().await;
-    let plugin = node.nic(&["a"], starting(Some(Ok(())))).await;
-    let pod = node.kubelet.admit([(NIC, 1)]).await.unwrap();
-    node.kubelet.restart_container(&pod).await.unwrap();
-    assert_eq!(*plugin.calls.pre_started.lock().unwrap(), [["a"], ["a"]]);
-    assert_eq!(plugin.calls.allocated.lock().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn a_start_that_is_refused_or_late_fails() {
-    let options = || KubeletOptions::new().pre_start_timeout(Duration::from_millis(50));
-    for (answer, code) in [
-        (Some(Err(Status::aborted("no"))), "Aborted"),
-        (None, "DeadlineExceeded"),
-    ] {
-        let node = Node::with(options()).await;
-        let _plugin = node.nic(&["a"], starting(answer)).await;
-        let error = node.kubelet.admit([(NIC, 1)]).await.unwrap_err();
-        let AdmissionError::PreStart { code: found, .. } = error else {
-            panic!("{error}");
-        };
-        assert_eq!(found, code);
-        assert_eq!(node.kubelet.resource(NIC).unwrap().assigned, 0);
-    }
-}
-
-#[tokio::test]
 async fn warns_when_a_device_in_use_leaves_the_list() {
     let node = Node::new().await;
     let plugin: Plugin = node.nic(&["a"], Answers::default()).await;
@@ -366,18 +255,4 @@ async fn warns_when_a_device_leaves_the_list_during_allocate() {
             "`a` left the list during Allocate; the kubelet would have crashed here",
         ]
     );
-}
-
-#[tokio::test]
-async fn a_dropped_admission_frees_its_devices() {
-    let node = Node::with(KubeletOptions::new().pre_start_timeout(LIMIT)).await;
-    let plugin = node.nic(&["a"], starting(None)).await;
-    let admission = node.kubelet.admit([(NIC, 1)]);
-    let allocated = |kind: &EventKind| matches!(kind, EventKind::Allocated { .. });
-    select! {
-        _ = admission => panic!("PreStartContainer never answers"),
-        found = node.kubelet.wait_for_event("Allocate", 0, allocated, LIMIT) => drop(found.unwrap()),
-    }
-    assert_eq!(plugin.calls.allocated.lock().unwrap().len(), 1);
-    assert_eq!(node.kubelet.resource(NIC).unwrap().assigned, 0);
 }

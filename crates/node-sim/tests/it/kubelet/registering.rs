@@ -81,8 +81,7 @@ fn kubelet_request(options: Option<DevicePluginOptions>) -> RegisterRequest {
 
 #[tokio::test]
 async fn refuses_what_the_real_one_refuses() {
-    let options = KubeletOptions::new().dial_timeout(Duration::from_millis(100));
-    let node = Node::with(options).await;
+    let node = Node::new().await;
     let dir = node.dir.path();
     let mut old = request("nic.sock", NIC);
     old.version = "v1alpha".to_owned();
@@ -95,9 +94,6 @@ async fn refuses_what_the_real_one_refuses() {
     );
     let status = register(dir, "nic.sock", "nic").await.unwrap_err();
     assert_eq!(status.message(), "the ResourceName \"nic\" is invalid");
-    let status = register(dir, "nobody.sock", NIC).await.unwrap_err();
-    let text = "failed to dial device plugin: context deadline exceeded";
-    assert!(status.message().starts_with(text), "{status}");
     let options = Err(Status::internal("not today"));
     let answers = Answers {
         options,
@@ -111,7 +107,35 @@ async fn refuses_what_the_real_one_refuses() {
     );
     assert!(node.kubelet.resources().is_empty());
     let refused = |kind: &EventKind| matches!(kind, EventKind::Refused { .. });
-    assert_eq!(node.kubelet.transcript().count(refused), 4);
+    assert_eq!(node.kubelet.transcript().count(refused), 3);
+}
+
+#[tokio::test]
+async fn gives_up_a_socket_that_nobody_serves() {
+    let options = KubeletOptions::new().dial_timeout(Duration::from_millis(50));
+    let node = Node::with(options).await;
+    let status = register(node.dir.path(), "nobody.sock", NIC)
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unknown);
+    let text = "failed to dial device plugin: context deadline exceeded";
+    assert!(status.message().starts_with(text), "{status}");
+    assert!(node.kubelet.resources().is_empty());
+}
+
+#[tokio::test]
+async fn warns_about_a_first_list_that_is_empty() {
+    let node = Node::new().await;
+    let plugin = node.nic(&[], Answers::default()).await;
+    let expected = ["the first list is empty; look first, register after"];
+    assert_eq!(node.warnings(), expected);
+    // A later list may be empty.
+    for (count, devices) in [(2, vec![healthy("a")]), (3, vec![])] {
+        plugin.send(devices);
+        let listed = |view: &ResourceView| view.lists_received == count;
+        node.kubelet.wait_for(NIC, listed, LIMIT).await.unwrap();
+    }
+    assert_eq!(node.warnings(), expected);
 }
 
 #[tokio::test]

@@ -2,38 +2,35 @@
 
 use std::fs;
 
-use node_sim::{
-    CdevNodes, Change, DescriptionError, FunctionSpec, Heartbeat, Machine, PfSpec, Profile,
-    SimError,
-};
+use node_sim::{CdevNodes, Change, DescriptionError, Heartbeat, Machine, Profile, SimError};
 use sysfs_pci::{PciAddress, Role};
 
 use super::{
     Sim, assert_links_resolve, assert_scan_agrees, at, attr, contents, driver_in, link, scan, write,
 };
 
-fn c62x() -> Machine {
+pub(super) fn c62x() -> Machine {
     Machine::profile(Profile::C62x)
 }
 
-fn xeon() -> Machine {
+pub(super) fn xeon() -> Machine {
     Machine::profile(Profile::Xeon4xxx)
 }
 
 /// Writes a machine whose tree must be sound.
 #[track_caller]
-fn sound(machine: Machine) -> Sim {
+pub(super) fn sound(machine: Machine) -> Sim {
     let sim = write(machine);
     assert_links_resolve(sim.dir.path());
     assert_scan_agrees(&sim.node);
     sim
 }
 
-fn pf() -> PciAddress {
+pub(super) fn pf() -> PciAddress {
     at("0000:6b:00.0")
 }
 
-fn vf() -> PciAddress {
+pub(super) fn vf() -> PciAddress {
     at("0000:6b:00.1")
 }
 
@@ -89,84 +86,6 @@ fn drivers_of_one_and_of_all() {
     assert_eq!(
         link(&sim.node, "bus/pci/drivers/c6xxvf/module"),
         "../../../../module/qat_c62xvf"
-    );
-}
-
-#[test]
-fn no_iommu_at_all() {
-    let sim = sound(xeon().with(Change::NoIommu));
-    for dir in ["class/iommu", "kernel/iommu_groups", "class/vfio"] {
-        let entries = fs::read_dir(sim.node.sysfs().join(dir)).unwrap();
-        assert_eq!(entries.count(), 0, "{dir}");
-    }
-    assert_eq!(sim.node.driver_of(vf()), None);
-}
-
-#[test]
-fn no_iommu_mode() {
-    let sim = sound(xeon().with(Change::NoIommuMode));
-    assert_eq!(
-        link(&sim.node, "class/vfio/noiommu-0"),
-        "../../devices/virtual/vfio/noiommu-0"
-    );
-    assert!(sim.node.dev().join("vfio/noiommu-63").exists());
-    assert!(!sim.node.dev().join("vfio/0").exists());
-    let group = |name: &str| {
-        fs::read_to_string(sim.node.sysfs().join("kernel/iommu_groups/5").join(name)).unwrap()
-    };
-    assert_eq!(group("name"), "vfio-noiommu\n");
-    assert_eq!(group("type"), "unknown\n");
-    assert_eq!(group("reserved_regions"), "");
-    let mode = "module/vfio/parameters/enable_unsafe_noiommu_mode";
-    let mode = fs::read_to_string(sim.node.sysfs().join(mode)).unwrap();
-    assert_eq!(mode, "Y\n");
-    // The group comes and goes with the driver.
-    sim.node.unbind(vf()).unwrap();
-    assert!(!sim.node.sysfs().join("kernel/iommu_groups/0").exists());
-    assert!(!sim.node.device(vf()).join("iommu_group").exists());
-    sim.node.bind(vf(), "vfio-pci").unwrap();
-    assert!(sim.node.dev().join("vfio/noiommu-0").exists());
-    assert_scan_agrees(&sim.node);
-}
-
-#[test]
-fn iommu_passthrough() {
-    let sim = sound(xeon().with(Change::IommuPassthrough));
-    let kind = sim.node.sysfs().join("kernel/iommu_groups/320/type");
-    assert_eq!(fs::read_to_string(kind).unwrap(), "identity\n");
-}
-
-#[test]
-fn groups_missing_and_shared() {
-    let sim = sound(xeon().with(Change::NoIommuGroup(vf())));
-    assert_eq!(sim.node.group_of(vf()), None);
-    assert!(!sim.node.dev().join("vfio/320").exists());
-
-    let b = at("0000:6b:00.2");
-    let sim = sound(xeon().with(Change::SharedGroup { a: vf(), b }));
-    assert_eq!(sim.node.group_of(vf()), sim.node.group_of(b));
-    // The node stays until the last member is unbound.
-    let node = sim.node.dev().join("vfio/320");
-    sim.node.unbind(vf()).unwrap();
-    assert!(node.exists());
-    sim.node.unbind(b).unwrap();
-    assert!(!node.exists());
-
-    let change = Change::NicInGroup {
-        of: vf(),
-        driver: Some("ixgbe"),
-    };
-    let sim = sound(xeon().with(change));
-    let snapshot = scan(&sim.node);
-    let group = sim.node.group_of(vf());
-    let nic = snapshot
-        .neighbours
-        .values()
-        .find(|n| n.iommu_group == group)
-        .unwrap();
-    assert_eq!(
-        nic.driver.as_ref().map(ToString::to_string).as_deref(),
-        Some("ixgbe")
     );
 }
 
@@ -337,72 +256,4 @@ fn heartbeats() {
     assert!(!dir.exists());
     let sim = sound(xeon().with(Change::NoDebugfs));
     assert!(!sim.node.debugfs().exists());
-}
-
-#[test]
-fn devices_of_other_vendors() {
-    let bridge = FunctionSpec::new(at("0000:5d:00.0"), "8086:352a".parse().unwrap())
-        .class(0x06_0400)
-        .driver("pcieport");
-    let disk = FunctionSpec::new(at("0000:5e:00.0"), "144d:a824".parse().unwrap())
-        .class(0x01_0802)
-        .behind(at("0000:5d:00.0"))
-        .driver("nvme");
-    let spec = PfSpec::new(disk, "144d:a825".parse().unwrap(), 8)
-        .offset(2)
-        .stride(2)
-        .vf_driver("nvme_vfio_pci");
-    let machine = Machine::new()
-        .function(bridge)
-        .vfio_driver("nvme_vfio_pci")
-        .pf(spec);
-    let sim = write(machine);
-    assert_links_resolve(sim.dir.path());
-    assert_eq!(sim.node.vfs()[7], at("0000:5e:02.0"));
-    assert_eq!(attr(&sim.node, "0000:5e:00.2", "class"), "0x010802");
-    assert_eq!(
-        attr(&sim.node, "0000:5e:00.2", "driver_override"),
-        "nvme_vfio_pci"
-    );
-    assert!(sim.node.dev().join("vfio/320").exists());
-}
-
-#[test]
-fn wrong_descriptions_are_refused_before_anything_is_written() {
-    let stranger = at("0000:99:00.0");
-    let twice = FunctionSpec::new(pf(), "8086:4940".parse().unwrap());
-    let above = FunctionSpec::new(stranger, "8086:4940".parse().unwrap()).behind(stranger);
-    let last_bus = FunctionSpec::new(at("0000:ff:1f.0"), "8086:4940".parse().unwrap());
-    let unplaced = PfSpec::new(last_bus, "8086:4941".parse().unwrap(), 16);
-    for (machine, expected) in [
-        (
-            xeon().with(Change::NoVfs(stranger)),
-            "no function `0000:99:00.0`",
-        ),
-        (
-            xeon().with(Change::NoVfs(vf())),
-            "`0000:6b:00.1` is not a physical function",
-        ),
-        (
-            xeon().function(twice),
-            "two functions have the address `0000:6b:00.0`",
-        ),
-        (xeon().function(above), "lead in a circle"),
-        (xeon().pf(unplaced), "VF 7 of `0000:ff:1f.0` has no address"),
-        (
-            Machine::profile(Profile::Scale { pfs: 17, vfs: 1 }),
-            "at most 16",
-        ),
-        (
-            xeon()
-                .with(Change::NoIommu)
-                .with(Change::SharedGroup { a: vf(), b: pf() }),
-            "has no IOMMU group",
-        ),
-    ] {
-        let dir = node_sim::scratch().unwrap();
-        let error = machine.write(dir.path()).unwrap_err().to_string();
-        assert!(error.contains(expected), "{error}");
-        assert!(contents(dir.path()).is_empty());
-    }
 }

