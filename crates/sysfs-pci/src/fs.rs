@@ -8,6 +8,8 @@
 //! Reads are bounded: one `read` of at most 4096 bytes, which is all that sysfs ever returns for a
 //! text attribute. A file that holds more is cut there.
 
+mod base;
+
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::io::{Error as IoError, ErrorKind, Result as IoResult};
@@ -18,11 +20,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat as RawStat, major, minor, openat,
-    readlinkat_raw, statat,
+    AtFlags, FileType, Mode, OFlags, RawDir, Stat as RawStat, major, minor, openat, readlinkat_raw,
+    statat,
 };
 use rustix::io::{Errno, read};
 
+pub(crate) use self::base::{Base, Dir};
 use crate::error::AttrError;
 use crate::text::decimal;
 
@@ -60,68 +63,8 @@ pub struct Stat {
     pub mode: u32,
 }
 
-/// Where a relative path starts. The functions of this module that take no base start in the
-/// working directory.
-///
-/// The kernel walks a path from its start each time, and that is most of what a short read costs.
-/// A scan reads many files below one directory, so it has that directory open as a base.
-#[derive(Clone, Copy)]
-pub(crate) struct Base<'a> {
-    fd: BorrowedFd<'a>,
-    /// What errors put in front.
-    path: &'a Path,
-}
-
-/// A directory that stays open, as a base. Dropping it costs one call.
-pub(crate) struct Dir {
-    file: Open,
-    path: PathBuf,
-}
-
 /// A file that counts its `close`.
 struct Open(OwnedFd);
-
-impl Base<'static> {
-    pub(crate) fn cwd() -> Self {
-        Self {
-            fd: CWD,
-            path: Path::new(""),
-        }
-    }
-}
-
-impl Base<'_> {
-    /// The whole path, for errors.
-    pub(crate) fn full(self, path: &Path) -> PathBuf {
-        self.path.join(path)
-    }
-
-    fn refused(self, path: &Path, errno: Errno) -> AttrError {
-        AttrError::refused(&self.full(path), errno)
-    }
-}
-
-impl Dir {
-    /// Costs one call.
-    pub(crate) fn open(path: PathBuf) -> Result<Self, AttrError> {
-        match open(Base::cwd(), &path, OFlags::DIRECTORY) {
-            Ok(file) => Ok(Self { file, path }),
-            Err(errno) => Err(AttrError::refused(&path, errno)),
-        }
-    }
-
-    pub(crate) fn base(&self) -> Base<'_> {
-        Base {
-            fd: self.file.as_fd(),
-            path: &self.path,
-        }
-    }
-
-    /// The entries, as [`list`] has them. To be asked once. Costs two calls or more.
-    pub(crate) fn entries(&self) -> Result<Vec<Entry>, AttrError> {
-        entries(&self.file).map_err(|errno| AttrError::refused(&self.path, errno))
-    }
-}
 
 impl Drop for Open {
     fn drop(&mut self) {
