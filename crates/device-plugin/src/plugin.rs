@@ -1,8 +1,11 @@
 //! What an author writes.
 
 use crate::{
-    device::DeviceId, device_set::DeviceSet, edits::ContainerEdits, error::AllocateError,
-    prefer::first_in_order,
+    device::DeviceId,
+    device_set::DeviceSet,
+    edits::ContainerEdits,
+    error::AllocateError,
+    prefer::{PreferRequest, first_in_order},
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -75,15 +78,4 @@ pub struct PluginOptions {
     pub preferred_allocation: bool,
     /// [`DevicePlugin::pre_start`] is to be called before each start of a container.
     pub pre_start: bool,
-}
-
-/// Free devices to choose from.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PreferRequest {
-    /// The devices that may be chosen, sorted, without duplicates.
-    pub available: Vec<DeviceId>,
-    /// Those that must be chosen, sorted, without duplicates.
-    pub must_include: Vec<DeviceId>,
-    /// How many devices to choose, those that must be included among them.
-    pub size: usize,
 }

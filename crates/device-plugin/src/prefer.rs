@@ -1,7 +1,18 @@
-//! Answers of a plugin, brought into the form that the kubelet wants.
+//! Which devices are preferred: the question, and the answer in the form that the kubelet wants.
 
-use crate::{device::DeviceId, plugin::PreferRequest};
+use crate::device::DeviceId;
 use std::collections::BTreeSet;
+
+/// Free devices to choose from.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PreferRequest {
+    /// The devices that may be chosen, sorted, without duplicates.
+    pub available: Vec<DeviceId>,
+    /// Those that must be chosen, sorted, without duplicates.
+    pub must_include: Vec<DeviceId>,
+    /// How many devices to choose, those that must be included among them.
+    pub size: usize,
+}
 
 /// Takes what must be included, then the first of the others.
 pub(crate) fn first_in_order(request: &PreferRequest) -> Vec<DeviceId> {

@@ -12,8 +12,8 @@ use crate::{
     device_set::DeviceSet,
     error::AllocateError,
     list::Lists,
-    plugin::{DevicePlugin, PreferRequest},
-    prefer::{first_in_order, sanitise},
+    plugin::DevicePlugin,
+    prefer::{PreferRequest, first_in_order, sanitise},
     resource_name::ResourceName,
 };
 use convert::{container_response, list, options, sorted, status};
