@@ -13,9 +13,10 @@
 //! * A [`Looker`] reads the machine: PCI functions, IOMMU groups, VFIO nodes, the services of each
 //!   PF. It uses only reads that cannot block. Its result, a [`Look`], is plain data.
 //! * [`judge`] is a pure function: what was advertised before and what is there now give what is
-//!   advertised next. A VF that was advertised once is never dropped; when it goes away it turns
-//!   Unhealthy with a reason, because a pod may still hold it and the kubelet treats a missing
-//!   device worse than a sick one.
+//!   advertised next. A VF has one home, the pool in which it was first advertised. While the
+//!   process lives it is never dropped from it and never in a second one: when it goes away or its
+//!   services change it turns Unhealthy with a reason, because a pod may still hold it, the kubelet
+//!   treats a missing device worse than a sick one, and it counts each resource by itself.
 //! * [`run`] owns the state. One task looks, judges and publishes; everything else reads.
 //! * Each pool of VFs is a plugin of the `device-plugin` framework. Its Allocate asks the machine
 //!   again, now ([`Recheck`]), and lets `passthrough` write the answer.
