@@ -118,6 +118,7 @@ mod kubelet_dir;
 mod lifecycle;
 mod list;
 mod plugin;
+pub mod pods;
 mod prefer;
 mod resource_name;
 mod service;
