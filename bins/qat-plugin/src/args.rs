@@ -73,4 +73,9 @@ pub(crate) struct Args {
     /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
     #[arg(long, value_name = "DIR")]
     pub(crate) kubelet_dir: Option<PathBuf>,
+
+    /// The kubelet's pod-resources socket, which says what pods hold; where it is not mounted the
+    /// kubelet's checkpoint stands in [default: pod-resources/kubelet.sock beside the kubelet dir]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pod_resources_socket: Option<PathBuf>,
 }

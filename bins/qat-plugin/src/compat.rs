@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 
 /// Long options, which Go takes with a single dash too.
-const LONG: [&str; 11] = [
+const LONG: [&str; 12] = [
     "dpdk-driver",
     "kernel-vf-drivers",
     "max-num-devices",
@@ -19,6 +19,7 @@ const LONG: [&str; 11] = [
     "dev-root",
     "debugfs-root",
     "kubelet-dir",
+    "pod-resources-socket",
 ];
 
 /// klog flags that are either there or not.

@@ -207,6 +207,10 @@ impl Check<'_> {
         if let Some(kubelet) = self.path("--kubelet-dir", args.kubelet_dir.as_deref()) {
             roots = roots.with_kubelet(kubelet);
         }
+        let pods = args.pod_resources_socket.as_deref();
+        if let Some(socket) = self.path("--pod-resources-socket", pods) {
+            roots = roots.with_pod_resources(socket);
+        }
         if let Err(error) = roots.check() {
             let flag = match error {
                 RootsError::LongKubeletDir { .. } => "--kubelet-dir",

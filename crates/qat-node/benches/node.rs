@@ -12,12 +12,13 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use device_plugin::{DeviceId, DevicePlugin as _};
 use node_sim::{Machine, Profile, SimNode};
 use qat_node::{
-    Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge, resource_name,
+    Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge, resource_name,
 };
 use qat_policy::{AllocationPolicy, Family, ResourceNames};
 use tempfile::TempDir;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// PFs and VFs per PF.
 const SIZES: [(u8, u16); 3] = [(1, 16), (8, 16), (16, 256)];
@@ -52,7 +53,12 @@ impl Bench {
     fn backend(&self) -> (PoolBackend, Vec<DeviceId>) {
         let mut looker = Looker::new(&self.settings.roots, self.settings.rules());
         let look = looker.look(&BTreeSet::new()).unwrap();
-        let state = judge(&NodeState::default(), &look);
+        let state = judge(
+            &NodeState::default(),
+            &look,
+            &Ledger::default(),
+            Instant::now(),
+        );
         let pool = state.pools.keys().next().unwrap().clone();
         let set = state.device_set(&pool);
         let ids = set.iter().take(1).map(|device| device.id.clone()).collect();
@@ -63,6 +69,7 @@ impl Bench {
             recheck: Arc::new(Recheck::new(&self.settings)),
             state: watch::Sender::new(Arc::new(state)).subscribe(),
             devices: watch::Sender::new(Arc::new(set)).subscribe(),
+            handed_out: mpsc::unbounded_channel().0,
         };
         (backend, ids)
     }

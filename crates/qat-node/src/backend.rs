@@ -10,7 +10,8 @@ use device_plugin::{
 use passthrough::{Grant, GrantedFunction};
 use qat_policy::{AllocationPolicy, Place, PoolName};
 use sysfs_pci::PciAddress;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::text::chain;
 use crate::{NodeState, Recheck, RecheckError};
@@ -33,6 +34,19 @@ pub struct PoolBackend {
     pub state: watch::Receiver<Arc<NodeState>>,
     /// What the kubelet is told, written by the owner too.
     pub devices: watch::Receiver<Arc<DeviceSet>>,
+    /// Tells the owner what was handed out.
+    pub handed_out: mpsc::UnboundedSender<HandedOut>,
+}
+
+/// VFs that were handed out.
+#[derive(Clone, Debug)]
+pub struct HandedOut {
+    /// The pool they are from.
+    pub pool: PoolName,
+    /// The VFs.
+    pub vfs: Vec<PciAddress>,
+    /// When.
+    pub at: Instant,
 }
 
 #[async_trait]
@@ -87,6 +101,12 @@ impl DevicePlugin for PoolBackend {
                 node: Some(usable.map_err(|why| refused(&why))?.node),
             });
         }
+        // Only while the daemon ends there is no owner any more.
+        let _told = self.handed_out.send(HandedOut {
+            pool: self.pool.clone(),
+            vfs: functions.iter().map(|function| function.address).collect(),
+            at: Instant::now(),
+        });
         tracing::info!(resource = %self.resource, vfs = %listed(ids), "allocated");
         Ok(passthrough::edits(&Grant {
             resource: &self.resource,

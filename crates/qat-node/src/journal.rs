@@ -7,7 +7,7 @@ use sysfs_pci::PciAddress;
 use tracing::{info, warn};
 
 use crate::text::chain;
-use crate::{Advertised, Look, NodeState, Verdict, resource_text};
+use crate::{Advertised, Ledger, Look, NodeState, Verdict, resource_text};
 
 /// Remembers what was said, so that a steady state is silent.
 #[derive(Debug, Default)]
@@ -46,8 +46,8 @@ impl Journal {
     }
 }
 
-/// Every fact worth a line, from a look and the state after it. Pure.
-pub fn facts(look: &Look, state: &NodeState) -> BTreeSet<Fact> {
+/// Every fact worth a line, from a look, the state after it and what is known of pods. Pure.
+pub fn facts(look: &Look, state: &NodeState, ledger: &Ledger) -> BTreeSet<Fact> {
     let mut facts = BTreeSet::new();
     let mut say = |weight, text| {
         facts.insert(Fact { weight, text });
@@ -65,6 +65,11 @@ pub fn facts(look: &Look, state: &NodeState) -> BTreeSet<Fact> {
         if let Some(text) = two_spellings(pf) {
             say(Weight::Info, text);
         }
+    }
+    // A kubelet that is not up yet is no shortcoming of a mount.
+    let view = ledger.view().filter(|view| view.settled);
+    if let Some(text) = view.and_then(|view| view.source.shortcoming()) {
+        say(Weight::Warning, text);
     }
     for failure in &look.failures {
         say(Weight::Warning, chain(failure));

@@ -12,11 +12,12 @@
 //!
 //! * A [`Looker`] reads the machine: PCI functions, IOMMU groups, VFIO nodes, the services of each
 //!   PF. It uses only reads that cannot block. Its result, a [`Look`], is plain data.
-//! * [`judge`] is a pure function: what was advertised before and what is there now give what is
-//!   advertised next. A VF has one home, the pool in which it was first advertised. While the
-//!   process lives it is never dropped from it and never in a second one: when it goes away or its
-//!   services change it turns Unhealthy with a reason, because a pod may still hold it, the kubelet
-//!   treats a missing device worse than a sick one, and it counts each resource by itself.
+//! * [`judge`] is a pure function: what was advertised before, what is there now and what pods may
+//!   hold give what is advertised next. A VF is in one pool at a time, and leaves it only when nobody
+//!   holds it: until then it is Unhealthy with a reason, because the kubelet treats a missing device
+//!   worse than a sick one, and it counts each resource by itself.
+//! * The [`Ledger`] knows what pods may hold: what the kubelet says, what was just handed out, and which
+//!   VFs are open.
 //! * [`run`] owns the state. One task looks, judges and publishes; everything else reads.
 //! * Each pool of VFs is a plugin of the `device-plugin` framework. Its Allocate asks the machine
 //!   again, now ([`Recheck`]), and lets `passthrough` write the answer.
@@ -28,6 +29,7 @@
 mod backend;
 mod journal;
 mod judge;
+mod ledger;
 mod look;
 mod node;
 mod recheck;
@@ -35,9 +37,10 @@ mod resource;
 mod roots;
 mod text;
 
-pub use self::backend::PoolBackend;
+pub use self::backend::{HandedOut, PoolBackend};
 pub use self::journal::{Fact, Journal, Weight, facts};
 pub use self::judge::{Advertised, NodeState, Verdict, judge};
+pub use self::ledger::{Ledger, Objection};
 pub use self::look::{Look, Looker};
 pub use self::node::{NodeSettings, run};
 pub use self::recheck::{Recheck, RecheckError};

@@ -93,6 +93,15 @@ impl Looker {
         })
     }
 
+    /// Whether each of these VFs is open: enabled by whoever uses it. A VF that cannot be asked is
+    /// left out.
+    pub fn open(&self, vfs: &BTreeSet<PciAddress>) -> BTreeMap<PciAddress, bool> {
+        let count = |vf: &PciAddress| sysfs_pci::enable_count(&self.host.sysfs, *vf).ok();
+        vfs.iter()
+            .filter_map(|vf| Some((*vf, count(vf)? > 0)))
+            .collect()
+    }
+
     fn host_facts(&self, snapshot: &Snapshot) -> HostFacts {
         let mut facts = HostFacts {
             groups: vfio_host::groups(snapshot),

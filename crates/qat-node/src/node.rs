@@ -5,19 +5,27 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use device_plugin::pods::Pods;
 use device_plugin::{DeviceSet, Supervisor};
 use qat_policy::{AllocationPolicy, Family, PoolName, ResourceNames, Rules};
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::journal::{Journal, facts};
+use crate::judge::doubtful;
 use crate::text::chain;
-use crate::{Looker, NodeState, PoolBackend, Recheck, Roots, judge, resource_name};
+use crate::{
+    HandedOut, Ledger, Looker, NodeState, PoolBackend, Recheck, Roots, judge, resource_name,
+};
 
 /// How long open streams and calls may take to end after a stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How often to ask who holds what when nothing waits for the answer. Another plugin may have given a
+/// VF to a pod.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// What to offer, from where, to whom.
 #[derive(Clone, Debug)]
@@ -53,17 +61,46 @@ impl NodeSettings {
 /// Looks at once and then every [`NodeSettings::rescan`]. A machine that cannot be read, a kubelet
 /// or devices that are not there yet are waited for and said once. Nothing that the machine shows
 /// ends this: a pool that cannot be offered is said once and left out.
+///
+/// The first list waits for the answer to who holds what, two seconds at the longest.
 pub async fn run(settings: NodeSettings, stop: CancellationToken) {
-    let mut owner = Owner::new(&settings);
+    let (mut owner, mut handed_out) = Owner::new(&settings);
     let mut timer = interval(settings.rescan);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            _ = timer.tick() => owner.turn(),
+    while let Some(event) = stop
+        .run_until_cancelled(next_event(&mut handed_out, &mut timer))
+        .await
+    {
+        match event {
+            Event::HandedOut(given) => owner.ledger.answered(&given.pool, &given.vfs, given.at),
+            Event::Tick => {
+                stop.run_until_cancelled(owner.ask()).await;
+                owner.turn().await;
+            }
         }
     }
     owner.supervisor.shutdown(GRACE).await;
+}
+
+/// What the owner has to react to.
+enum Event {
+    /// VFs were handed out.
+    HandedOut(HandedOut),
+    /// It is time to look.
+    Tick,
+}
+
+/// Waits for the next event. What was handed out comes first: the look is to know of it.
+async fn next_event(
+    handed_out: &mut mpsc::UnboundedReceiver<HandedOut>,
+    timer: &mut Interval,
+) -> Event {
+    tokio::select! {
+        biased;
+        // The owner has a sender itself, so that this never ends.
+        Some(given) = handed_out.recv() => Event::HandedOut(given),
+        _ = timer.tick() => Event::Tick,
+    }
 }
 
 /// The one that changes the state.
@@ -78,24 +115,48 @@ struct Owner {
     supervisor: Supervisor,
     recheck: Arc<Recheck>,
     policy: AllocationPolicy,
+    pods: Pods,
+    ledger: Ledger,
+    handed_out: mpsc::UnboundedSender<HandedOut>,
 }
 
 impl Owner {
-    fn new(settings: &NodeSettings) -> Self {
-        Self {
+    fn new(settings: &NodeSettings) -> (Self, mpsc::UnboundedReceiver<HandedOut>) {
+        let Roots {
+            kubelet,
+            pod_resources,
+            ..
+        } = &settings.roots;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let owner = Self {
             looker: Looker::new(&settings.roots, settings.rules()),
             journal: Journal::default(),
             blind: None,
             publish: watch::Sender::new(Arc::default()),
             pools: BTreeMap::new(),
-            supervisor: Supervisor::new(settings.roots.kubelet.clone()),
+            supervisor: Supervisor::new(kubelet.clone()),
             recheck: Arc::new(Recheck::new(settings)),
             policy: settings.policy,
+            pods: Pods::new(pod_resources, kubelet),
+            ledger: Ledger::default(),
+            handed_out: sender,
+        };
+        (owner, receiver)
+    }
+
+    /// Asks who holds what: at first, when a decision waits for it, and now and then.
+    async fn ask(&mut self) {
+        let due = self
+            .ledger
+            .view()
+            .is_none_or(|view| view.asked.elapsed() >= ASK_AGAIN);
+        if due || self.publish.borrow().waits_for_pods() {
+            self.ledger.learn(self.pods.view().await);
         }
     }
 
     /// Looks, judges, publishes.
-    fn turn(&mut self) {
+    async fn turn(&mut self) {
         let before = Arc::clone(&self.publish.borrow());
         let look = match self.looker.look(&before.advertised()) {
             Ok(look) => look,
@@ -108,12 +169,14 @@ impl Owner {
             info!("the PCI bus can be read again");
         }
         debug!(file_system_calls = look.calls, "looked");
-        let after = judge(&before, &look);
-        self.journal.write(facts(&look, &after));
+        self.ledger
+            .see(self.looker.open(&doubtful(&before, &look, &self.ledger)));
+        let after = judge(&before, &look, &self.ledger, Instant::now());
+        self.journal.write(facts(&look, &after, &self.ledger));
         if after != *before {
             self.publish.send_replace(Arc::new(after.clone()));
         }
-        self.update_pools(&after);
+        self.update_pools(&after).await;
     }
 
     /// Keeps what is advertised: nothing is known, so nothing is taken back.
@@ -124,7 +187,20 @@ impl Owner {
         }
     }
 
-    fn update_pools(&mut self, state: &NodeState) {
+    async fn update_pools(&mut self, state: &NodeState) {
+        let gone: Vec<PoolName> = self
+            .pools
+            .keys()
+            .filter(|pool| !state.pools.contains_key(*pool))
+            .cloned()
+            .collect();
+        for pool in gone {
+            self.pools.remove(&pool);
+            // A pool without a valid name was never offered.
+            if let Ok(resource) = resource_name(&pool) {
+                self.supervisor.withdraw(&resource).await;
+            }
+        }
         for pool in state.pools.keys() {
             let devices = Arc::new(state.device_set(pool));
             match self.pools.get(pool) {
@@ -157,6 +233,7 @@ impl Owner {
                     recheck: Arc::clone(&self.recheck),
                     state: self.publish.subscribe(),
                     devices: receiver,
+                    handed_out: self.handed_out.clone(),
                 };
                 let offered = self.supervisor.offer(resource, Arc::new(backend));
                 offered.map_err(|error| chain(&error))

@@ -63,8 +63,8 @@ pub enum RecheckError {
     },
     /// The PF serves something else now.
     #[error(
-        "{address} would belong to pool `{now}` now, because the services of its PF {pf} were \
-         changed; restart the plugin when no pod holds a VF of this PF"
+        "{address} belongs to pool `{now}` now, because the services of its PF {pf} were changed; it \
+         moves there when no pod holds it"
     )]
     Moved {
         /// The VF.

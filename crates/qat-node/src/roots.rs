@@ -24,6 +24,9 @@ pub struct Roots {
     pub debugfs: DebugfsRoot,
     /// The kubelet's device-plugins directory. It may not be there yet.
     pub kubelet: KubeletDir,
+    /// The socket of the kubelet's pod resources interface. Where it is not mounted, the kubelet's
+    /// checkpoint in its device-plugins directory stands in.
+    pub pod_resources: PathBuf,
 }
 
 impl Default for Roots {
@@ -31,6 +34,12 @@ impl Default for Roots {
     fn default() -> Self {
         Self::new("/sys", "/dev")
     }
+}
+
+/// Where a kubelet with this device-plugins directory has its pod resources interface.
+fn pod_resources(kubelet: &KubeletDir) -> PathBuf {
+    let root = kubelet.path().parent().unwrap_or(kubelet.path());
+    root.join("pod-resources/kubelet.sock")
 }
 
 /// The longest name that a socket of ours can have: a resource's name with `-` for `/`, with every
@@ -78,11 +87,13 @@ impl Roots {
     /// sysfs and the kubelet in its usual place.
     pub fn new(sysfs: impl Into<PathBuf>, dev: impl Into<PathBuf>) -> Self {
         let sysfs = SysfsRoot::new(sysfs);
+        let kubelet = KubeletDir::default();
         Self {
             debugfs: DebugfsRoot::new(sysfs.join("kernel/debug")),
             sysfs,
             dev: DevRoot::new(dev),
-            kubelet: KubeletDir::default(),
+            pod_resources: pod_resources(&kubelet),
+            kubelet,
         }
     }
 
@@ -95,11 +106,22 @@ impl Roots {
         }
     }
 
-    /// The same with another device-plugins directory.
+    /// The same with another device-plugins directory, and the pod resources interface beside it.
     #[must_use]
     pub fn with_kubelet(self, kubelet: impl Into<PathBuf>) -> Self {
+        let kubelet = KubeletDir::new(kubelet);
         Self {
-            kubelet: KubeletDir::new(kubelet),
+            pod_resources: pod_resources(&kubelet),
+            kubelet,
+            ..self
+        }
+    }
+
+    /// The same with the pod resources interface on another socket.
+    #[must_use]
+    pub fn with_pod_resources(self, socket: impl Into<PathBuf>) -> Self {
+        Self {
+            pod_resources: socket.into(),
             ..self
         }
     }

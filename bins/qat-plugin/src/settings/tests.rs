@@ -205,6 +205,20 @@ fn a_literal_reference_in_a_root_is_named_too() {
 }
 
 #[test]
+fn the_pod_resources_socket_is_beside_the_kubelets_directory_unless_it_is_named() {
+    let (_dir, root) = sysfs();
+    let socket = |args: &[&str]| {
+        let args = [&[root.as_str()], args].concat();
+        let roots = resolve_with(&args, &[]).unwrap().node.roots;
+        roots.pod_resources.to_str().unwrap().to_owned()
+    };
+    assert_eq!(socket(&[]), "/var/lib/kubelet/pod-resources/kubelet.sock");
+    let moved = "--kubelet-dir=/k0s/device-plugins";
+    assert_eq!(socket(&[moved]), "/k0s/pod-resources/kubelet.sock");
+    assert_eq!(socket(&[moved, "-pod-resources-socket=/p.sock"]), "/p.sock");
+}
+
+#[test]
 fn a_directory_whose_sockets_would_have_too_long_a_path_is_refused() {
     let (_dir, root) = sysfs();
     let long = format!("--kubelet-dir=/{}", "k".repeat(80));

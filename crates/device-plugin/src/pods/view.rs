@@ -38,6 +38,8 @@ pub struct Pods {
 pub struct PodView {
     /// When the question was put.
     pub asked: Instant,
+    /// Whether the kubelet had its time to hear of its pods: it is up for ten seconds.
+    pub settled: bool,
     /// Who has answered.
     pub source: Source,
     /// The answer. Empty when nobody has answered.
@@ -90,11 +92,10 @@ impl Pods {
 
     async fn ask(&self) -> PodView {
         let asked = Instant::now();
+        let settled = settled(&self.kubelet_socket);
         let (source, holdings) = match self.kubelet.list().await {
             Ok(mut holdings) => {
-                if !settled(&self.kubelet_socket)
-                    && let Ok(more) = read_checkpoint(&self.checkpoint)
-                {
+                if !settled && let Ok(more) = read_checkpoint(&self.checkpoint) {
                     holdings.merge(more);
                 }
                 (Source::Kubelet, holdings)
@@ -112,6 +113,7 @@ impl Pods {
         };
         PodView {
             asked,
+            settled,
             source,
             holdings,
         }

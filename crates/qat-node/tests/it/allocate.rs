@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use device_plugin::{AllocateError, DeviceId, DevicePlugin as _, PreferRequest};
 use node_sim::{Change, Machine, Profile};
-use qat_node::{NodeState, PoolBackend, Recheck, judge, resource_name};
+use qat_node::{NodeState, PoolBackend, Recheck, resource_name};
 use qat_policy::AllocationPolicy;
 use sysfs_pci::PciAddress;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::machine::Site;
+use crate::machine::{Site, judged};
 
 fn backend(site: &mut Site) -> PoolBackend {
-    let state = judge(&NodeState::default(), &site.look());
+    let state = judged(&NodeState::default(), &site.look());
     let pool = state.pools.keys().next().unwrap().clone();
     let devices = state.device_set(&pool);
     PoolBackend {
@@ -24,6 +24,7 @@ fn backend(site: &mut Site) -> PoolBackend {
         recheck: Arc::new(Recheck::new(&site.settings)),
         state: watch::Sender::new(Arc::new(state)).subscribe(),
         devices: watch::Sender::new(Arc::new(devices)).subscribe(),
+        handed_out: mpsc::unbounded_channel().0,
     }
 }
 
@@ -141,7 +142,7 @@ async fn what_a_look_withholds_is_refused_at_once() {
     ];
     for profile in [Profile::Xeon4xxx, Profile::C62x] {
         let mut whole = Site::new(Machine::profile(profile));
-        let state = judge(&NodeState::default(), &whole.look());
+        let state = judged(&NodeState::default(), &whole.look());
         let (pool, vfs) = state.pools.first_key_value().unwrap();
         let (vf, known) = vfs.first_key_value().unwrap();
         for change in changes {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use node_sim::{Machine, SimNode};
-use qat_node::{Look, Looker, NodeSettings, Roots};
+use qat_node::{Ledger, Look, Looker, NodeSettings, NodeState, Roots, judge};
 use qat_policy::{AllocationPolicy, Family, ResourceNames};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// A machine on disk and the settings of a node that serves it.
 pub(crate) struct Site {
@@ -40,4 +41,9 @@ impl Site {
     pub(crate) fn look(&mut self) -> Look {
         self.looker.look(&BTreeSet::new()).unwrap()
     }
+}
+
+/// Judges where nobody has asked who holds what.
+pub(crate) fn judged(before: &NodeState, look: &Look) -> NodeState {
+    judge(before, look, &Ledger::default(), Instant::now())
 }

@@ -8,5 +8,6 @@
 
 mod allocate;
 mod judging;
+mod ledger;
 mod machine;
 mod syscalls;

@@ -1,0 +1,131 @@
+//! What may be in use.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_plugin::pods::{PodView, Source};
+use qat_policy::PoolName;
+use sysfs_pci::PciAddress;
+use tokio::time::Instant;
+
+use crate::resource_text;
+
+/// How long a VF counts as held after it was handed out, whatever the kubelet says. It writes down
+/// what it has given to a pod after our answer has come.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What pods may hold: what the kubelet says, what we have just handed out, and which VFs are open.
+///
+/// The kubelet counts each resource by itself. So a VF that is held as `qat.intel.com/cy` must not be
+/// offered as anything else, whoever gave it away: this plugin under an earlier configuration, the Go
+/// plugin, or a plugin for SR-IOV devices of any kind.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    view: Option<Arc<PodView>>,
+    answers: BTreeMap<PciAddress, Answer>,
+    open: BTreeMap<PciAddress, bool>,
+}
+
+#[derive(Clone, Debug)]
+struct Answer {
+    resource: String,
+    at: Instant,
+}
+
+impl Ledger {
+    /// Learns who holds what.
+    pub fn learn(&mut self, view: Arc<PodView>) {
+        self.answers
+            .retain(|_, answer| answer.at + ANSWER > view.asked);
+        self.view = Some(view);
+    }
+
+    /// Notes that VFs of `pool` were handed out.
+    pub fn answered(&mut self, pool: &PoolName, vfs: &[PciAddress], at: Instant) {
+        for vf in vfs {
+            let resource = resource_text(pool);
+            self.answers.insert(*vf, Answer { resource, at });
+        }
+    }
+
+    /// Notes which VFs are open, as far as anybody looked: their enable count is 1 or more. VFIO
+    /// enables a function when it is opened.
+    pub fn see(&mut self, open: BTreeMap<PciAddress, bool>) {
+        self.open = open;
+    }
+
+    /// The latest word on who holds what.
+    pub fn view(&self) -> Option<&PodView> {
+        self.view.as_deref()
+    }
+
+    /// Whether the question who holds what was put and nobody has answered.
+    pub fn nobody_knows(&self) -> bool {
+        let view = self.view.as_ref();
+        view.is_some_and(|view| matches!(view.source, Source::Nobody { .. }))
+    }
+
+    /// Why a VF must not be handed out as one of `pool`: it is held as something else, or it is open and
+    /// nobody can be asked what as.
+    pub fn objection(&self, vf: PciAddress, pool: &PoolName) -> Option<Objection> {
+        let resource = resource_text(pool);
+        let answer = self.answers.get(&vf);
+        if let Some(answer) = answer.filter(|answer| answer.resource != resource) {
+            return Some(Objection::JustGiven {
+                resource: answer.resource.clone(),
+            });
+        }
+        let view = self.view.as_ref()?;
+        if let Some((resource, holder)) = view.holdings.elsewhere(&vf.to_string(), &resource) {
+            return Some(Objection::Held {
+                resource: resource.to_owned(),
+                by: holder.to_string(),
+            });
+        }
+        (self.nobody_knows() && self.open.get(&vf) != Some(&false)).then_some(Objection::Unknown)
+    }
+
+    /// Whether a VF may leave its pool: nobody holds it, as of a question that was put after `since`.
+    ///
+    /// Where nobody can be asked, the VF itself says whether it is open, if it is still there.
+    pub fn is_free(&self, vf: PciAddress, since: Instant) -> bool {
+        let Some(view) = &self.view else {
+            return false;
+        };
+        if self.answers.contains_key(&vf) || view.asked < since {
+            return false;
+        }
+        match self.open.get(&vf) {
+            Some(true) => false,
+            None if self.nobody_knows() => false,
+            _ => !view.holdings.is_held(&vf.to_string()),
+        }
+    }
+}
+
+/// Why a VF must not be handed out under a resource, although nothing is wrong with it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Objection {
+    /// A pod holds it as something else.
+    #[error("{by} holds it as {resource}; it is offered here when that pod is gone")]
+    Held {
+        /// As what.
+        resource: String,
+        /// By whom.
+        by: String,
+    },
+    /// It was handed out a moment ago as something else.
+    #[error("it was just given to a pod as {resource}; it is offered here when that pod is gone")]
+    JustGiven {
+        /// As what.
+        resource: String,
+    },
+    /// It is open, and nobody says who holds it.
+    #[error(
+        "it is open, and nothing says whether a pod holds it as another resource; mount the \
+         kubelet's pod-resources directory"
+    )]
+    Unknown,
+}
