@@ -1,5 +1,6 @@
 //! What goes on in a session: streams and calls of the kubelet.
 
+use crate::connections::Busy;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -23,6 +24,8 @@ pub(crate) struct Activity(Arc<watch::Sender<Counts>>);
 pub(crate) struct Ongoing {
     activity: Activity,
     end: fn(&mut Counts),
+    /// The connection that it goes on.
+    _on: Option<Busy>,
 }
 
 impl Activity {
@@ -35,8 +38,9 @@ impl Activity {
     }
 
     /// A stream of lists begins.
-    pub(crate) fn stream(&self) -> Ongoing {
+    pub(crate) fn stream(&self, on: Option<Busy>) -> Ongoing {
         self.begin(
+            on,
             |counts| {
                 counts.streams_opened += 1;
                 counts.streams_open += 1;
@@ -46,14 +50,18 @@ impl Activity {
     }
 
     /// A call of the plugin begins.
-    pub(crate) fn call(&self) -> Ongoing {
-        self.begin(|counts| counts.calls += 1, |counts| counts.calls -= 1)
+    pub(crate) fn call(&self, on: Option<Busy>) -> Ongoing {
+        self.begin(on, |counts| counts.calls += 1, |counts| counts.calls -= 1)
     }
 
-    fn begin(&self, begin: fn(&mut Counts), end: fn(&mut Counts)) -> Ongoing {
+    fn begin(&self, on: Option<Busy>, begin: fn(&mut Counts), end: fn(&mut Counts)) -> Ongoing {
         self.0.send_modify(begin);
         let activity = self.clone();
-        Ongoing { activity, end }
+        Ongoing {
+            activity,
+            end,
+            _on: on,
+        }
     }
 }
 

@@ -1,25 +1,36 @@
-//! The life of one resource with the kubelet.
+//! The life of one resource with the kubelet: a machine of states.
 //!
 //! ```text
-//!  wait for a device, then for kubelet.sock
-//!      │
-//!  bind and serve our socket ◄──────────────────────────────┐
-//!      │                                                    │ end streams and
-//!  Register, again and again ── disturbed ─────────────────►│ connections, rest
-//!      │                                                    │ a moment, look for
-//!  watch the stream ─────────── disturbed or stream lost ──►┘ device and kubelet
+//!                WaitingForDevices ──► WaitingForKubelet
+//!                        ▲                    │ a device, and a socket of the kubelet
+//!                        │                    ▼
+//!                        │           bind and serve our socket ──► SocketInUse, SocketFailed
+//!                        │                    │                        │ rest
+//!                        │                    ▼                        ▼
+//!                        │               Registering ──► Refused, again and again
+//!                        │                    │              │
+//!                        │                    ▼              │ disturbed
+//!   rest, unless the  Draining ◄───────── Registered         │
+//!   kubelet is new       ▲  ▲ disturbed       │              │
+//!                        │  │                 ▼              │
+//!                        │  └───────────── Streaming         │
+//!                        │   stream lost                     │
+//!                        └───────────────────────────────────┘
 //! ```
 //!
-//! Disturbed means that another file is on the path of kubelet.sock, or that our own socket is
-//! gone: the kubelet was restarted.
+//! Disturbed means that another file is on the path of kubelet.sock, or that our own socket is gone: the
+//! kubelet was restarted. Registered without a stream for ten seconds is `NotHeard`, and leads to
+//! Draining as well. From everywhere a stop leads to Draining and Stopped. In Draining the streams and
+//! connections of the session end before anything new begins.
 
 use crate::{
     backoff::Backoff,
     dir_watch::Ticks,
     kubelet_dir::KubeletDir,
+    observer::Observer,
     plugin::DevicePlugin,
     resource_name::ResourceName,
-    service::{ALLOCATE_LIMIT, RegisterError, register},
+    service::{ALLOCATE_LIMIT, RegisterError, Service, register},
     session::Session,
     socket::{FileIdentity, SocketError},
     state::{State, StateCell},
@@ -45,6 +56,7 @@ pub(crate) struct Lifecycle {
     pub(crate) resource: ResourceName,
     pub(crate) plugin: Arc<dyn DevicePlugin>,
     pub(crate) state: StateCell,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) ticks: Ticks,
     pub(crate) stop: CancellationToken,
     pub(crate) backoff: Backoff,
@@ -71,8 +83,12 @@ impl Lifecycle {
         let stop = self.stop.clone();
         while let Some(kubelet) = stop.run_until_cancelled(self.ready()).await {
             let path = self.dir.plugin_socket(&self.resource);
-            let plugin = Arc::clone(&self.plugin);
-            let session = match Session::open(&path, self.resource.clone(), plugin).await {
+            let service = Service {
+                resource: self.resource.clone(),
+                plugin: Arc::clone(&self.plugin),
+                observer: Arc::clone(&self.observer),
+            };
+            let session = match Session::open(&path, service).await {
                 Ok(session) => session,
                 Err(error) => {
                     self.no_socket(error);
@@ -82,6 +98,7 @@ impl Lifecycle {
             };
             let begun = Instant::now();
             let Some(ended) = stop.run_until_cancelled(self.hold(&session, kubelet)).await else {
+                self.state.set(State::Draining);
                 session.end(ALLOCATE_LIMIT).await;
                 break;
             };
@@ -89,13 +106,15 @@ impl Lifecycle {
                 self.backoff.reset();
                 self.failures = 0;
             }
-            if self.failures == 0 {
+            if ended == Ended::NoStream && self.state.set(State::NotHeard) {
+                tracing::error!(resource = %self.resource, "{}", State::NotHeard);
+            } else if self.failures == 0 {
                 tracing::info!(resource = %self.resource, reason = %ended, "registering anew");
             } else {
                 tracing::debug!(resource = %self.resource, reason = %ended, "registering anew");
             }
             self.failures = self.failures.saturating_add(1);
-            self.state.set(State::Registering);
+            self.state.set(State::Draining);
             session.end(Duration::ZERO).await;
             stop.run_until_cancelled(self.rest(kubelet)).await;
         }

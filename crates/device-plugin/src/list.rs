@@ -96,7 +96,7 @@ mod tests {
     async fn the_first_list_is_never_empty_and_each_one_differs() {
         let (sender, receiver) = watch::channel(set(&[]));
         let (end, activity) = (CancellationToken::new(), Activity::new());
-        let mut lists = Lists::new(receiver, end.clone(), activity.stream());
+        let mut lists = Lists::new(receiver, end.clone(), activity.stream(None));
         assert_eq!(now(&mut lists), Poll::Pending);
 
         sender.send_replace(set(&["a"]));

@@ -8,10 +8,12 @@ pub(crate) use register::{RegisterError, register};
 use crate::{
     activity::Activity,
     check::{Demand, check},
+    connections::{Busy, Caller},
     device::DeviceId,
     device_set::DeviceSet,
     error::AllocateError,
     list::Lists,
+    observer::{Call, Observer},
     plugin::DevicePlugin,
     prefer::{PreferRequest, first_in_order, sanitise},
     resource_name::ResourceName,
@@ -19,7 +21,7 @@ use crate::{
 use convert::{container_response, list, options, sorted, status};
 use kubelet_api::deviceplugin::v1beta1::{self as api, device_plugin_server as server};
 use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -34,24 +36,53 @@ pub const PRE_START_LIMIT: Duration = Duration::from_secs(25);
 /// How long a plugin has for [`DevicePlugin::prefer`], before the framework chooses itself.
 const PREFER_LIMIT: Duration = Duration::from_secs(2);
 
-/// The largest message taken: some 100,000 devices in one request. gRPC's default is 4 MiB.
-const MAX_MESSAGE: usize = 16 << 20;
+/// The largest message, in bytes. The kubelet takes no larger one: gRPC's default. That is enough for
+/// a list of some 100,000 devices.
+const MAX_MESSAGE: usize = 4 << 20;
 
-/// Answers the kubelet for one resource, during one session.
+/// Answers the kubelet for one resource.
 pub(crate) struct Service {
     pub(crate) resource: ResourceName,
     pub(crate) plugin: Arc<dyn DevicePlugin>,
-    pub(crate) activity: Activity,
+    pub(crate) observer: Arc<dyn Observer>,
+}
+
+/// Answers the kubelet during one session.
+pub(crate) struct InSession {
+    service: Service,
+    activity: Activity,
     /// Ends the streams.
-    pub(crate) session_end: CancellationToken,
+    session_end: CancellationToken,
 }
 
 impl Service {
-    /// Makes of this what tonic serves.
-    pub(crate) fn into_server(self) -> server::DevicePluginServer<Self> {
-        server::DevicePluginServer::new(self)
+    /// Makes of this what tonic serves during one session.
+    pub(crate) fn into_server(
+        self,
+        activity: Activity,
+        session_end: CancellationToken,
+    ) -> server::DevicePluginServer<InSession> {
+        let session = InSession {
+            service: self,
+            activity,
+            session_end,
+        };
+        server::DevicePluginServer::new(session)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// Tells the observer of an answer, and the log of a refusal.
+    fn answered(&self, call: Call, begun: Instant, error: Option<&AllocateError>) {
+        let (resource, took) = (&self.resource, begun.elapsed());
+        self.observer.call_answered(resource, call, took, error);
+        match (call, error) {
+            (_, None) => {}
+            (Call::PreStart, Some(error)) => {
+                tracing::warn!(%resource, %error, "a container may not start");
+            }
+            (_, Some(error)) => tracing::warn!(%resource, %error, "an allocation is refused"),
+        }
     }
 
     fn devices(&self) -> Arc<DeviceSet> {
@@ -88,6 +119,12 @@ impl Service {
         })
     }
 
+    async fn pre_start(&self, request: api::PreStartContainerRequest) -> Result<(), AllocateError> {
+        let ids = [request.devices_ids].into_iter();
+        let ids = self.checked(ids, Demand::Known)?.concat();
+        within(PRE_START_LIMIT, self.plugin.pre_start(&ids)).await
+    }
+
     async fn prefer(&self, request: api::ContainerPreferredAllocationRequest) -> Vec<DeviceId> {
         let request = PreferRequest {
             available: sorted(&request.available_device_i_ds),
@@ -103,12 +140,13 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl server::DevicePlugin for Service {
+impl server::DevicePlugin for InSession {
     async fn get_device_plugin_options(
         &self,
-        _request: Request<api::Empty>,
+        request: Request<api::Empty>,
     ) -> Result<Response<api::DevicePluginOptions>, Status> {
-        Ok(Response::new(options(self.plugin.options())))
+        let _busy = busy(&request);
+        Ok(Response::new(options(self.service.plugin.options())))
     }
 
     type ListAndWatchStream =
@@ -116,13 +154,20 @@ impl server::DevicePlugin for Service {
 
     async fn list_and_watch(
         &self,
-        _request: Request<api::Empty>,
+        request: Request<api::Empty>,
     ) -> Result<Response<Self::ListAndWatchStream>, Status> {
-        let resource = self.resource.clone();
+        let Service {
+            resource,
+            plugin,
+            observer,
+        } = &self.service;
+        let (resource, observer) = (resource.clone(), Arc::clone(observer));
         let end = self.session_end.clone();
-        let lists = Lists::new(self.plugin.devices(), end, self.activity.stream());
+        let ongoing = self.activity.stream(busy(&request));
+        let lists = Lists::new(plugin.devices(), end, ongoing);
         Ok(Response::new(Box::pin(lists.map(move |set| {
             tracing::debug!(%resource, devices = set.len(), "the kubelet gets a new list");
+            observer.list_sent(&resource, &set);
             Ok(list(&set))
         }))))
     }
@@ -131,14 +176,15 @@ impl server::DevicePlugin for Service {
         &self,
         request: Request<api::PreferredAllocationRequest>,
     ) -> Result<Response<api::PreferredAllocationResponse>, Status> {
-        let _call = self.activity.call();
+        let (_call, begun) = (self.activity.call(busy(&request)), Instant::now());
         let mut container_responses = Vec::new();
         for request in request.into_inner().container_requests {
-            let chosen = self.prefer(request).await;
+            let chosen = self.service.prefer(request).await;
             container_responses.push(api::ContainerPreferredAllocationResponse {
                 device_i_ds: chosen.into_iter().map(String::from).collect(),
             });
         }
+        self.service.answered(Call::Prefer, begun, None);
         Ok(Response::new(api::PreferredAllocationResponse {
             container_responses,
         }))
@@ -148,34 +194,30 @@ impl server::DevicePlugin for Service {
         &self,
         request: Request<api::AllocateRequest>,
     ) -> Result<Response<api::AllocateResponse>, Status> {
-        let _call = self.activity.call();
-        match self.allocate_all(request.into_inner()).await {
-            Ok(response) => Ok(Response::new(response)),
-            Err(error) => {
-                tracing::warn!(resource = %self.resource, %error, "an allocation is refused");
-                Err(status(&error))
-            }
-        }
+        let (_call, begun) = (self.activity.call(busy(&request)), Instant::now());
+        let answer = self.service.allocate_all(request.into_inner()).await;
+        self.service
+            .answered(Call::Allocate, begun, answer.as_ref().err());
+        answer.map(Response::new).map_err(|error| status(&error))
     }
 
     async fn pre_start_container(
         &self,
         request: Request<api::PreStartContainerRequest>,
     ) -> Result<Response<api::PreStartContainerResponse>, Status> {
-        let _call = self.activity.call();
-        let started = async {
-            let ids = [request.into_inner().devices_ids].into_iter();
-            let ids = self.checked(ids, Demand::Known)?.concat();
-            within(PRE_START_LIMIT, self.plugin.pre_start(&ids)).await
-        };
-        match started.await {
-            Ok(()) => Ok(Response::new(api::PreStartContainerResponse {})),
-            Err(error) => {
-                tracing::warn!(resource = %self.resource, %error, "a container may not start");
-                Err(status(&error))
-            }
-        }
+        let (_call, begun) = (self.activity.call(busy(&request)), Instant::now());
+        let answer = self.service.pre_start(request.into_inner()).await;
+        self.service
+            .answered(Call::PreStart, begun, answer.as_ref().err());
+        answer
+            .map(|()| Response::new(api::PreStartContainerResponse {}))
+            .map_err(|error| status(&error))
     }
+}
+
+/// Notes on its connection that a call goes on.
+fn busy<T>(request: &Request<T>) -> Option<Busy> {
+    request.extensions().get::<Caller>().map(Caller::call)
 }
 
 /// Bounds a call of the plugin.

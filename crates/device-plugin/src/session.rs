@@ -3,12 +3,10 @@
 use crate::{
     activity::{Activity, Counts},
     io::Acceptor,
-    plugin::DevicePlugin,
-    resource_name::ResourceName,
     service::Service,
     socket::{OwnSocket, SocketError},
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -24,6 +22,9 @@ const HANG_UP: Duration = Duration::from_millis(100);
 /// How long connections may take to end once they are cut. They do so at once.
 const CUT: Duration = Duration::from_secs(1);
 
+/// The most calls at once on a connection. The kubelet has a few.
+const MAX_CALLS: u32 = 32;
+
 /// A socket that is served. Ended by [`end`](Self::end), or cut short when it is dropped.
 pub(crate) struct Session {
     socket: OwnSocket,
@@ -37,27 +38,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Binds the socket and serves `plugin` on it.
-    pub(crate) async fn open(
-        path: &Path,
-        resource: ResourceName,
-        plugin: Arc<dyn DevicePlugin>,
-    ) -> Result<Self, SocketError> {
+    /// Binds the socket and serves on it.
+    pub(crate) async fn open(path: &Path, service: Service) -> Result<Self, SocketError> {
         let (socket, listener) = OwnSocket::bind(path).await?;
         let activity = Activity::new();
         let (end, cut) = (CancellationToken::new(), CancellationToken::new());
-        let service = Service {
-            resource,
-            plugin,
-            activity: activity.clone(),
-            session_end: end.clone(),
-        };
+        let service = service.into_server(activity.clone(), end.clone());
         let incoming = Acceptor::new(listener, cut.clone());
-        let serving = Server::builder().serve_with_incoming_shutdown(
-            service.into_server(),
-            incoming,
-            end.clone().cancelled_owned(),
-        );
+        let serving = Server::builder()
+            .max_concurrent_streams(MAX_CALLS)
+            .serve_with_incoming_shutdown(service, incoming, end.clone().cancelled_owned());
         let server = AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = serving.await {
                 tracing::warn!(%error, "the server has stopped");

@@ -1,15 +1,22 @@
 //! How a resource stands with the kubelet.
 
-use crate::resource_name::ResourceName;
+use crate::{observer::Observer, resource_name::ResourceName};
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Formatter},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// How a resource stands with the kubelet.
 ///
 /// The usual way is down this list to [`Streaming`](Self::Streaming). From anywhere, a kubelet
 /// that restarts leads back to [`WaitingForKubelet`](Self::WaitingForKubelet) or
-/// [`Registering`](Self::Registering).
+/// [`Registering`](Self::Registering), by way of [`Draining`](Self::Draining).
+///
+/// The text of a state is a sentence for a person.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
 pub enum State {
@@ -39,8 +46,55 @@ pub enum State {
     Registered,
     /// The kubelet listens to the list of devices. All is well.
     Streaming,
+    /// The kubelet has taken the resource, and then not listened to the list of devices for ten
+    /// seconds. Tried again until it does, and not reported as anything better in the meantime.
+    ///
+    /// Mostly this is a kubelet older than Kubernetes 1.26. It names the path of the socket as the
+    /// `:authority` of each call, which HTTP/2 in Rust takes for an error of the protocol: it cannot
+    /// talk to this plugin.
+    NotHeard,
+    /// The streams and connections of a session end, before the next one or for good. Old ones must
+    /// not outlive a new registration.
+    Draining,
     /// The resource is no longer offered.
     Stopped,
+}
+
+impl State {
+    /// Whether pods can be given devices of the resource: the kubelet listens.
+    pub fn is_serving(&self) -> bool {
+        *self == Self::Streaming
+    }
+
+    /// Whether this state is a step on the way to a kubelet that listens, and no more than that.
+    fn is_a_step(&self) -> bool {
+        matches!(self, Self::Registering | Self::Registered | Self::Draining)
+    }
+}
+
+impl Display for State {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WaitingForDevices => f.write_str("there is no device yet"),
+            Self::WaitingForKubelet => f.write_str("there is no kubelet"),
+            Self::SocketInUse { path } => write!(
+                f,
+                "another process serves on `{}`; only one plugin may serve a resource",
+                path.display()
+            ),
+            Self::SocketFailed { message } => f.write_str(message),
+            Self::Registering => f.write_str("the kubelet is asked to take the resource"),
+            Self::Refused { message } => write!(f, "the kubelet refuses the resource: {message}"),
+            Self::Registered => f.write_str("the kubelet has taken the resource"),
+            Self::Streaming => f.write_str("the kubelet listens"),
+            Self::NotHeard => f.write_str(
+                "the kubelet has taken the resource and does not listen to it; a kubelet older than \
+                 1.26 cannot talk to this plugin",
+            ),
+            Self::Draining => f.write_str("streams and connections end"),
+            Self::Stopped => f.write_str("the resource is no longer offered"),
+        }
+    }
 }
 
 /// The states of all resources, as they are published.
@@ -53,22 +107,37 @@ pub(crate) type States = watch::Sender<BTreeMap<ResourceName, State>>;
 pub(crate) struct StateCell {
     resource: ResourceName,
     states: Arc<States>,
+    observer: Arc<dyn Observer>,
 }
 
 impl StateCell {
-    pub(crate) fn new(resource: ResourceName, states: Arc<States>) -> Self {
-        Self { resource, states }
+    pub(crate) fn new(
+        resource: ResourceName,
+        states: Arc<States>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            resource,
+            states,
+            observer,
+        }
     }
 
     /// Publishes `state`. Returns whether that is news.
     pub(crate) fn set(&self, state: State) -> bool {
-        self.states.send_if_modified(|states| {
-            if states.get(&self.resource) == Some(&state) {
+        let told = state.clone();
+        let news = self.states.send_if_modified(|states| {
+            let now = states.get(&self.resource);
+            if now == Some(&state) || (now == Some(&State::NotHeard) && state.is_a_step()) {
                 return false;
             }
             states.insert(self.resource.clone(), state);
             true
-        })
+        });
+        if news {
+            self.observer.state_changed(&self.resource, &told);
+        }
+        news
     }
 }
 
@@ -81,18 +150,29 @@ impl Drop for StateCell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observer::Nobody;
 
     #[test]
     fn only_news_is_published_and_the_end_is_news() {
         let resource: ResourceName = "example.com/nic".parse().unwrap();
         let states = Arc::new(States::new(BTreeMap::new()));
         let mut seen = states.subscribe();
-        let cell = StateCell::new(resource.clone(), Arc::clone(&states));
+        let cell = StateCell::new(resource.clone(), Arc::clone(&states), Arc::new(Nobody));
 
         assert!(cell.set(State::Registering));
         seen.mark_unchanged();
         assert!(!cell.set(State::Registering));
         assert!(!seen.has_changed().unwrap());
+
+        assert!(cell.set(State::NotHeard));
+        for step in [State::Draining, State::Registering, State::Registered] {
+            assert!(
+                !cell.set(step),
+                "no step is as good as a kubelet that listens"
+            );
+        }
+        assert!(cell.set(State::Streaming));
+        assert!(cell.set(State::Draining));
 
         drop(cell);
         assert_eq!(seen.borrow().get(&resource), Some(&State::Stopped));

@@ -5,12 +5,18 @@ use crate::{
     dir_watch::watch_directory,
     kubelet_dir::KubeletDir,
     lifecycle::Lifecycle,
+    observer::{Nobody, Observer},
     plugin::DevicePlugin,
     resource_name::ResourceName,
     socket::{SocketError, check_length},
     state::{State, StateCell, States},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Debug, Formatter},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     runtime::{Handle, TryCurrentError},
     sync::watch,
@@ -23,11 +29,11 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 ///
 /// It owns a task for each resource, and one that watches the directory of the sockets. When it
 /// is dropped they end at once. [`shutdown`](Self::shutdown) ends them in an orderly way.
-#[derive(Debug)]
 pub struct Supervisor {
     dir: KubeletDir,
     states: Arc<States>,
     ticks: watch::Sender<u64>,
+    observer: Arc<dyn Observer>,
     /// Present from the first offer on.
     watcher: Option<AbortOnDropHandle<()>>,
     running: BTreeMap<ResourceName, Running>,
@@ -73,9 +79,16 @@ impl Supervisor {
             dir,
             states: Arc::new(States::new(BTreeMap::new())),
             ticks: watch::Sender::new(0),
+            observer: Arc::new(Nobody),
             watcher: None,
             running: BTreeMap::new(),
         }
+    }
+
+    /// Tells `observer` what happens to the resources that are offered from now on.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Offers a resource to the kubelet, from now on until it is withdrawn.
@@ -108,7 +121,12 @@ impl Supervisor {
             dir: self.dir.clone(),
             resource: resource.clone(),
             plugin,
-            state: StateCell::new(resource.clone(), Arc::clone(&self.states)),
+            state: StateCell::new(
+                resource.clone(),
+                Arc::clone(&self.states),
+                Arc::clone(&self.observer),
+            ),
+            observer: Arc::clone(&self.observer),
             ticks: self.ticks.subscribe(),
             stop: stop.clone(),
             backoff: Backoff::new(),
@@ -161,6 +179,16 @@ impl Supervisor {
                 tell_panic(resource, (&mut running.task).await);
             }
         }
+    }
+}
+
+impl Debug for Supervisor {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let states = self.states.borrow();
+        f.debug_struct("Supervisor")
+            .field("dir", &self.dir)
+            .field("states", &*states)
+            .finish_non_exhaustive()
     }
 }
 
