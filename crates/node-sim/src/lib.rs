@@ -21,6 +21,7 @@
 //! <root>/sys/kernel/debug/qat_<driver>_<address>
 //! <root>/dev/vfio/{vfio,<N>,devices/vfio<X>}
 //! <root>/kubelet/device-plugins             where the kubelet puts its socket
+//! <root>/kubelet/pod-resources              where it tells which pod holds what
 //! ```
 //!
 //! All links below `sys` are relative and read as the kernel writes them
@@ -95,9 +96,10 @@ mod machine;
 mod scratch;
 
 pub use kubelet::{
-    AdmissionError, AnswerDevice, AnswerMount, Conflict, ConflictKind, ContainerAnswer, Event,
-    EventKind, Fault, Kubelet, KubeletOptions, PluginOptions, Pod, PodSpec, Reregistration,
-    ResourceView, Restart, SimDevice, StartError, StreamEnd, Transcript, WaitTimeout,
+    AdmissionError, AnswerDevice, AnswerMount, Checkpoint, CheckpointEntry, Conflict, ConflictKind,
+    ContainerAnswer, Damage, Event, EventKind, Fault, Kubelet, KubeletOptions, PluginOptions, Pod,
+    PodResources, PodSpec, Reregistration, ResourceView, Restart, SimDevice, StartError, StreamEnd,
+    Transcript, WaitTimeout,
 };
 pub use machine::{
     Attribute, CdevNodes, Change, DescriptionError, FunctionSpec, Heartbeat, Machine, Numa, PfSpec,

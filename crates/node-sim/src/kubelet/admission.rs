@@ -1,10 +1,13 @@
 //! From a pod that asks to a pod that runs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
+
+use prost::Message;
 
 use super::{
     calls,
     choice::Choice,
+    ledger::Record,
     merge::ContainerAnswer,
     pod::{AdmissionError, Pod, PodSpec},
     shared::Shared,
@@ -16,7 +19,7 @@ use super::{
 /// Admits a pod, then starts its container once. Only admissions wait for each other.
 pub(super) async fn admit(shared: &Arc<Shared>, spec: PodSpec) -> Result<Pod, AdmissionError> {
     let one_at_a_time = shared.admission.lock().await;
-    let mut admission = Admission::new(shared, spec.name.clone());
+    let mut admission = Admission::new(shared, &spec);
     let mut pod = admission.run(&spec).await?;
     drop(one_at_a_time);
     pod.started = start::container(shared, &pod).await;
@@ -27,8 +30,8 @@ pub(super) async fn admit(shared: &Arc<Shared>, spec: PodSpec) -> Result<Pod, Ad
 /// A pod that its caller does not have yet. If it is dropped, its devices are free again.
 struct Admission {
     shared: Arc<Shared>,
-    uid: u64,
-    name: String,
+    number: u64,
+    record: Record,
     phase: Phase,
 }
 
@@ -45,9 +48,9 @@ impl Drop for Admission {
             return;
         }
         self.shared.with(|state| {
-            state.pods.remove(&self.uid);
+            state.pods.remove(self.number);
             if self.phase == Phase::Admitted {
-                let pod = self.name.clone();
+                let pod = self.record.name.clone();
                 state.record(EventKind::Deleted { pod });
             }
         });
@@ -55,12 +58,15 @@ impl Drop for Admission {
 }
 
 impl Admission {
-    fn new(shared: &Arc<Shared>, name: Option<String>) -> Self {
-        let uid = shared.with(State::new_pod);
+    fn new(shared: &Arc<Shared>, spec: &PodSpec) -> Self {
+        let (number, record) = shared.with(|state| {
+            let number = state.number();
+            (number, state.pods.open(number, spec))
+        });
         Self {
             shared: Arc::clone(shared),
-            uid,
-            name: name.unwrap_or_else(|| format!("pod-{uid}")),
+            number,
+            record,
             phase: Phase::Open,
         }
     }
@@ -71,11 +77,11 @@ impl Admission {
             self.phase = Phase::Admitted;
         }
         self.shared.with(|state| {
-            let pod = self.name.clone();
+            let pod = self.record.name.clone();
             match &result {
                 Ok(_) => state.record(EventKind::Admitted { pod }),
                 Err(error) => {
-                    state.pods.remove(&self.uid);
+                    state.pods.remove(self.number);
                     let message = error.to_string();
                     state.record(EventKind::Rejected { pod, message });
                 }
@@ -89,31 +95,34 @@ impl Admission {
         let mut requests: Vec<_> = spec.requests.iter().collect();
         self.shared
             .look(|state| state.random.shuffle(&mut requests));
-        let mut pod = Pod {
-            uid: self.uid,
-            name: self.name.clone(),
-            devices: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            answer: ContainerAnswer::default(),
-            conflicts: Vec::new(),
-            started: Ok(()),
-        };
+        let mut pod = Pod::new(self.number, &self.record);
         for (resource, &count) in requests {
             let ids = self.choose(spec, resource, count).await?;
             if ids.is_empty() {
                 continue;
             }
-            let answer = calls::allocate(&self.shared, &self.name, resource, &ids).await?;
+            let name = &self.record.name;
+            let response = calls::allocate(&self.shared, name, resource, &ids).await?;
+            let bytes = response.encode_to_vec();
+            let answer = ContainerAnswer::from(response);
             let conflicts = pod.answer.merge(resource, answer.clone());
             self.shared.with(|state| {
+                state.grant(&self.record, resource, &ids, bytes);
                 for conflict in conflicts.iter().cloned() {
-                    let pod = self.name.clone();
+                    let pod = name.clone();
                     state.record(EventKind::Conflict { pod, conflict });
                 }
             });
             pod.conflicts.extend(conflicts);
             pod.answers.insert(resource.clone(), answer);
             pod.devices.insert(resource.clone(), ids);
+        }
+        if !pod.devices.is_empty() {
+            self.shared
+                .with(State::save)
+                .map_err(|error| AdmissionError::Checkpoint {
+                    message: error.to_string(),
+                })?;
         }
         Ok(pod)
     }
@@ -148,10 +157,7 @@ impl Admission {
         let mut ids = choice.taken;
         self.shared.with(|state| {
             state.random.shuffle(&mut ids);
-            if let Some(pod) = state.pods.get_mut(&self.uid) {
-                pod.devices
-                    .insert(resource.to_owned(), ids.iter().cloned().collect());
-            }
+            state.pods.reserve(self.number, resource, &ids);
         });
         Ok(ids)
     }

@@ -1,8 +1,8 @@
 //! The calls to a plugin on behalf of a pod.
 
 use kubelet_api::deviceplugin::v1beta1::{
-    AllocateRequest, ContainerAllocateRequest, ContainerPreferredAllocationRequest,
-    PreferredAllocationRequest,
+    AllocateRequest, ContainerAllocateRequest, ContainerAllocateResponse,
+    ContainerPreferredAllocationRequest, PreferredAllocationRequest,
 };
 use tokio::select;
 use tonic::Status;
@@ -72,7 +72,7 @@ pub(super) async fn allocate(
     pod: &str,
     resource: &str,
     ids: &[String],
-) -> Result<ContainerAnswer, AdmissionError> {
+) -> Result<ContainerAllocateResponse, AdmissionError> {
     let (client, _) = client(shared, resource)?;
     let mut api = client.api.clone();
     let call = api.allocate(AllocateRequest {
@@ -117,11 +117,10 @@ pub(super) async fn allocate(
             resource: resource.to_owned(),
             ids: ids.to_vec(),
         });
-        let answer = ContainerAnswer::from(first);
-        for text in check::flaws(&answer) {
+        for text in check::flaws(&ContainerAnswer::from(first.clone())) {
             state.warn(resource, format!("Allocate: {text}"));
         }
-        Ok(answer)
+        Ok(first)
     })
 }
 

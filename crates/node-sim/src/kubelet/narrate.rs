@@ -91,6 +91,12 @@ impl fmt::Display for EventKind {
                 write!(f, "{pod}: container not started: {message}")
             }
             Self::Deleted { pod } => write!(f, "{pod}: deleted"),
+            Self::Completed { pod } => write!(f, "{pod}: completed"),
+            Self::PodResources { method, error } => {
+                let outcome = error.as_deref().unwrap_or("answered");
+                write!(f, "pod-resources: {method}: {outcome}")
+            }
+            Self::CheckpointFailed { message } => write!(f, "checkpoint: {message}"),
             Self::Warning { resource, text } => write!(f, "{resource}: WARNING: {text}"),
         }
     }

@@ -30,6 +30,7 @@ pub struct KubeletOptions {
     pub(super) dial_timeout: Duration,
     pub(super) pre_start_timeout: Duration,
     pub(super) stop_grace: Duration,
+    pub(super) pod_resources: PodResources,
     pub(super) faults: Vec<(Fault, Times)>,
 }
 
@@ -49,6 +50,7 @@ impl KubeletOptions {
             dial_timeout: Duration::from_secs(10),
             pre_start_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_mins(5),
+            pod_resources: PodResources::V1_34,
             faults: Vec::new(),
         }
     }
@@ -103,6 +105,16 @@ impl KubeletOptions {
         Self { stop_grace, ..self }
     }
 
+    /// Says which kubelet answers on the pod resources socket. Default:
+    /// [`V1_34`](PodResources::V1_34).
+    #[must_use]
+    pub fn pod_resources(self, pod_resources: PodResources) -> Self {
+        Self {
+            pod_resources,
+            ..self
+        }
+    }
+
     /// Misbehaves the next time the step of `fault` is reached.
     ///
     /// Faults of one kind are used up in the order in which they were given.
@@ -143,6 +155,26 @@ pub enum Reregistration {
     RaceUntil136,
 }
 
+/// How much of the pod resources API a kubelet has. Each version stands for those from it up
+/// to the next one here.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum PodResources {
+    /// There is no socket, as where its directory is not mounted.
+    Absent,
+    /// `List` only: the other calls are unimplemented. One entry for the devices of a resource
+    /// and NUMA node.
+    V1_20,
+    /// `GetAllocatableResources` as well. From here on one entry for each device and NUMA node.
+    V1_23,
+    /// 100 calls a second and 10 at once, more are refused as exhausted. `Get` exists, but is
+    /// switched off: it fails as unknown.
+    V1_27,
+    /// `Get` works. `List` leaves out pods that have ended; before it shows them, without
+    /// devices.
+    V1_34,
+}
+
 /// One way in which the kubelet can misbehave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -163,6 +195,13 @@ pub enum Fault {
     DropStreamAfter {
         /// How many lists are taken first.
         lists: u64,
+    },
+    /// Takes a call of the pod resources API and never answers it.
+    HangPodResources,
+    /// Answers a call of the pod resources API with an error of this text.
+    RefusePodResources {
+        /// The text of the gRPC status.
+        message: String,
     },
 }
 
@@ -185,6 +224,8 @@ impl fmt::Display for Fault {
                 write!(f, "waits {delay:?} before GetDevicePluginOptions")
             }
             Self::DropStreamAfter { lists } => write!(f, "hangs up after {lists} lists"),
+            Self::HangPodResources => f.write_str("does not answer"),
+            Self::RefusePodResources { message } => write!(f, "refuses to tell: {message}"),
         }
     }
 }

@@ -6,6 +6,7 @@ use thiserror::Error;
 use tonic::{Code, Status};
 
 use super::{
+    ledger::Record,
     merge::{Conflict, ContainerAnswer},
     start::StartError,
 };
@@ -25,6 +26,8 @@ use super::{
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct PodSpec {
     pub(super) name: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) container: Option<String>,
     pub(super) requests: BTreeMap<String, usize>,
     pub(super) affinity: BTreeSet<i64>,
 }
@@ -36,6 +39,20 @@ impl PodSpec {
             name: Some(name.into()),
             ..Self::default()
         }
+    }
+
+    /// Puts the pod into a namespace. Without it: `default`.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Names the container. Without it: `main`.
+    #[must_use]
+    pub fn container(mut self, container: impl Into<String>) -> Self {
+        self.container = Some(container.into());
+        self
     }
 
     /// Asks for `count` devices of `resource`.
@@ -81,9 +98,15 @@ impl<'a, const N: usize> From<[(&'a str, usize); N]> for PodSpec {
 /// [`Kubelet::delete`](crate::Kubelet::delete), whether its container runs or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pod {
-    pub(super) uid: u64,
+    pub(super) number: u64,
+    /// The UID, which the checkpoint knows the pod by. No two pods have the same.
+    pub uid: String,
     /// The name from the [`PodSpec`], or `pod-N`.
     pub name: String,
+    /// The namespace from the [`PodSpec`], or `default`.
+    pub namespace: String,
+    /// The name of its container from the [`PodSpec`], or `main`.
+    pub container: String,
     /// The device IDs by resource, in the order in which the plugin was asked for them.
     pub devices: BTreeMap<String, Vec<String>>,
     /// What each plugin answered, by resource.
@@ -96,6 +119,24 @@ pub struct Pod {
     /// [`Kubelet::restart_container`](crate::Kubelet::restart_container), as the real
     /// kubelet does by itself.
     pub started: Result<(), StartError>,
+}
+
+impl Pod {
+    /// A pod that has nothing yet.
+    pub(super) fn new(number: u64, record: &Record) -> Self {
+        Self {
+            number,
+            uid: record.uid.clone(),
+            name: record.name.clone(),
+            namespace: record.namespace.clone(),
+            container: record.container.clone(),
+            devices: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            answer: ContainerAnswer::default(),
+            conflicts: Vec::new(),
+            started: Ok(()),
+        }
+    }
 }
 
 /// Why a pod was not admitted.
@@ -164,6 +205,14 @@ pub enum AdmissionError {
     EmptyAnswer {
         /// The resource.
         resource: String,
+    },
+    /// The kubelet could not write its checkpoint, so it would forget the devices.
+    #[error(
+        "Allocate failed due to failed to write checkpoint file \"kubelet_internal_checkpoint\": {message}, which is unexpected"
+    )]
+    Checkpoint {
+        /// What the file system says.
+        message: String,
     },
     /// The plugin hung up and did not come back yet.
     #[error("Allocate failed due to endpoint {resource} has been stopped, which is unexpected")]

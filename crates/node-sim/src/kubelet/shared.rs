@@ -1,18 +1,28 @@
 //! What the kubelet's tasks share: the state, and a bell that rings when it changed.
 
 use std::{
-    mem,
+    ffi::OsStr,
+    io, mem,
     path::PathBuf,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::{
+    net::UnixListener,
+    select,
     sync::{Mutex as AsyncMutex, watch},
     task::JoinSet,
 };
+use tokio_stream::{Stream, StreamExt, wrappers::UnixListenerStream};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Error;
 
-use super::{connections::Connections, options::KubeletOptions, state::State};
+use super::{
+    connections::{Connection, Connections},
+    options::{KubeletOptions, PodResources},
+    state::State,
+};
 
 /// Outlives restarts of the kubelet.
 #[derive(Debug)]
@@ -28,12 +38,19 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(dir: PathBuf, options: KubeletOptions) -> Self {
         Self {
-            dir,
             admission: AsyncMutex::new(()),
-            state: Mutex::new(State::new(&options)),
+            state: Mutex::new(State::new(dir.clone(), &options)),
+            dir,
             bell: watch::Sender::new(()),
             options,
         }
+    }
+
+    /// The directory of the pod resources socket, if there is to be one.
+    pub(super) fn pod_resources(&self) -> Option<PathBuf> {
+        let in_root = self.dir.file_name() == Some(OsStr::new("device-plugins"));
+        let served = in_root && self.options.pod_resources != PodResources::Absent;
+        served.then(|| self.dir.with_file_name("pod-resources"))
     }
 
     /// Looks at the state, or changes it, and rings the bell.
@@ -53,6 +70,9 @@ impl Shared {
     }
 }
 
+/// Connections to one socket of the kubelet.
+pub(super) type Incoming = Pin<Box<dyn Stream<Item = io::Result<Connection>> + Send>>;
+
 /// One life of the kubelet, from start to stop. Ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -61,6 +81,24 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Serves on `listener` until this life is over.
+    pub(super) fn serve<F>(&self, listener: UnixListener, server: impl FnOnce(Incoming) -> F)
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let connections = self.connections.clone();
+        let incoming = UnixListenerStream::new(listener)
+            .map(move |stream| stream.and_then(|stream| connections.track(stream)));
+        let server = server(Box::pin(incoming));
+        let token = self.tasks.token.clone();
+        self.tasks.spawn(async move {
+            select! {
+                () = token.cancelled() => {}
+                result = server => drop(result),
+            }
+        });
+    }
+
     /// Hangs up on everybody and waits until all tasks are gone.
     pub(super) async fn end(self) {
         self.tasks.token.cancel();

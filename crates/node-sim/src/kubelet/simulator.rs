@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
-use kubelet_api::deviceplugin::v1beta1::{KUBELET_SOCKET, registration_server::RegistrationServer};
-use tokio::{select, sync::Mutex, time::sleep};
-use tokio_stream::{StreamExt, wrappers::UnixListenerStream};
+use kubelet_api::{
+    deviceplugin::v1beta1::{KUBELET_SOCKET, registration_server::RegistrationServer},
+    podresources::v1::pod_resources_lister_server::PodResourcesListerServer,
+};
+use tokio::{sync::Mutex, time::sleep};
 use tonic::transport::Server;
 
 use super::{
@@ -18,6 +20,7 @@ use super::{
     connections::Connections,
     options::{Fault, KubeletOptions, Restart, Times},
     pod::{AdmissionError, Pod, PodSpec},
+    pod_resources::Lister,
     registration::Registrar,
     resource::Endpoint,
     shared::{Run, Shared, Tasks},
@@ -75,7 +78,7 @@ impl Kubelet {
 
     /// Stops the kubelet as a kill does: all connections end, the socket file stays behind.
     ///
-    /// Pods keep their devices. Does nothing if the kubelet is stopped.
+    /// So it is on the pod resources socket. Pods keep their devices. Does nothing if the kubelet is stopped.
     pub async fn stop(&self) {
         let mut current = self.run.lock().await;
         if let Some(run) = current.take() {
@@ -97,8 +100,10 @@ impl Kubelet {
     /// Sockets are removed at once, `kubelet.sock` appears after `delay`. A plugin that
     /// watches its own socket sees a node without a kubelet in between.
     ///
-    /// The assignments of pods come from the checkpoint. Resources that were known start
-    /// with no devices, and are forgotten if their plugin does not come back in time.
+    /// The assignments of pods and the names of resources come from the
+    /// [`Checkpoint`](crate::Checkpoint) in the directory. Resources start with no devices,
+    /// and are forgotten if their plugin does not come back in time. Without the file, or
+    /// with a broken one, nothing is known.
     ///
     /// # Errors
     ///
@@ -111,13 +116,16 @@ impl Kubelet {
         let removed = sockets::prepare(&self.shared.dir, how)?;
         sleep(delay).await;
         let listener = sockets::listen(&self.shared.dir)?;
+        let pod_resources = self.shared.pod_resources();
+        let lister = pod_resources.as_deref().map(sockets::listen_renamed);
+        let lister = lister.transpose()?;
         self.shared.with(|state| {
-            state.begin();
             state.record(EventKind::Started {
                 dir: self.shared.dir.clone(),
                 seed: self.shared.options.seed,
                 removed,
             });
+            state.begin();
         });
         let run = Run {
             tasks: Tasks::default(),
@@ -127,17 +135,17 @@ impl Kubelet {
             shared: Arc::clone(&self.shared),
             tasks: run.tasks.clone(),
         });
-        let connections = run.connections.clone();
-        let incoming = UnixListenerStream::new(listener)
-            .map(move |stream| stream.and_then(|stream| connections.track(stream)));
-        let token = run.tasks.token.clone();
-        run.tasks.spawn(async move {
-            let server = Server::builder().serve_with_incoming(registrar, incoming);
-            select! {
-                () = token.cancelled() => {}
-                result = server => drop(result),
-            }
+        run.serve(listener, |incoming| {
+            Server::builder().serve_with_incoming(registrar, incoming)
         });
+        if let Some(listener) = lister {
+            let token = run.tasks.token.clone();
+            let lister = Lister::new(Arc::clone(&self.shared), token);
+            let lister = PodResourcesListerServer::new(lister);
+            run.serve(listener, |incoming| {
+                Server::builder().serve_with_incoming(lister, incoming)
+            });
+        }
         *current = Some(run);
         Ok(())
     }
@@ -270,7 +278,7 @@ impl Kubelet {
     /// The plugin is not told, as in a real cluster.
     pub fn delete(&self, pod: &Pod) -> bool {
         self.shared.with(|state| {
-            let found = state.pods.remove(&pod.uid).is_some();
+            let found = state.pods.remove(pod.number);
             if found {
                 state.record(EventKind::Deleted {
                     pod: pod.name.clone(),
@@ -278,6 +286,41 @@ impl Kubelet {
             }
             found
         })
+    }
+
+    /// Ends all containers of a pod. Its devices are free again, the pod object stays until
+    /// it is deleted. Returns whether there was such a pod, not completed yet.
+    ///
+    /// A pod that is merely being deleted holds its devices until its containers have ended:
+    /// to this kubelet it is a pod that runs.
+    pub fn complete(&self, pod: &Pod) -> bool {
+        self.shared.with(|state| {
+            let found = state.pods.complete(pod.number);
+            if found {
+                state.record(EventKind::Completed {
+                    pod: pod.name.clone(),
+                });
+            }
+            found
+        })
+    }
+
+    /// The pods of the node, oldest first, with what they hold now.
+    ///
+    /// After a start on a checkpoint that somebody else has left there are pods that this
+    /// kubelet has not admitted. They are in the namespace `default`, and their name is their
+    /// UID, because the checkpoint has no names.
+    pub fn pods(&self) -> Vec<Pod> {
+        self.shared.look(|state| state.pods.pods())
+    }
+
+    /// The path of the pod resources socket, in the directory `pod-resources` beside the
+    /// device plugin directory. `None` if there is none: the device plugin directory is not
+    /// called `device-plugins` as in a kubelet's root, or the options say
+    /// [`Absent`](crate::PodResources::Absent).
+    pub fn pod_resources_socket(&self) -> Option<PathBuf> {
+        let dir = self.shared.pod_resources();
+        dir.map(|dir| dir.join(KUBELET_SOCKET))
     }
 
     /// All events so far.

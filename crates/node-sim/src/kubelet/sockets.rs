@@ -16,11 +16,7 @@ use super::options::Restart;
 ///
 /// Only sockets are removed, as since Kubernetes 1.33. Sub-directories are not entered.
 pub(super) fn prepare(dir: &Path, sockets: Restart) -> io::Result<Vec<String>> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o750);
-    builder
-        .create(dir)
-        .map_err(|error| at("make directory", dir, &error))?;
+    make(dir)?;
     let mut removed = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -32,6 +28,14 @@ pub(super) fn prepare(dir: &Path, sockets: Restart) -> io::Result<Vec<String>> {
     }
     removed.sort_unstable();
     Ok(removed)
+}
+
+fn make(dir: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o750);
+    builder
+        .create(dir)
+        .map_err(|error| at("make directory", dir, &error))
 }
 
 /// Removes a socket. `false`: its plugin was faster.
@@ -48,6 +52,18 @@ pub(super) fn listen(dir: &Path) -> io::Result<UnixListener> {
     let path = dir.join(KUBELET_SOCKET);
     let listener = UnixListener::bind(&path).map_err(|error| at("listen on", &path, &error))?;
     fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Listens on `kubelet.sock` in another directory. The socket is renamed into its place, so a
+/// watcher sees it moved there, and an old one is replaced in one step.
+pub(super) fn listen_renamed(dir: &Path) -> io::Result<UnixListener> {
+    make(dir)?;
+    let path = dir.join(KUBELET_SOCKET);
+    let draft = dir.join(format!(".{KUBELET_SOCKET}"));
+    remove(&draft)?;
+    let listener = UnixListener::bind(&draft).map_err(|error| at("listen on", &draft, &error))?;
+    fs::rename(&draft, &path).map_err(|error| at("rename to", &path, &error))?;
     Ok(listener)
 }
 

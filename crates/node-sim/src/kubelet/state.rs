@@ -2,12 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use kubelet_api::deviceplugin::v1beta1::Device;
 
 use super::{
+    checkpoint::{Checkpoint, CheckpointEntry},
+    ledger::{Ledger, Record},
     list,
     options::{Fault, KubeletOptions, Reregistration, Times},
     random::Random,
@@ -24,28 +28,25 @@ pub(super) struct State {
     pub(super) resources: BTreeMap<String, Resource>,
     /// The registration server's clients. Up to 1.36 a resource name is all that finds one.
     pub(super) clients: BTreeMap<String, u64>,
-    /// The checkpoint: which pod has which devices.
-    pub(super) pods: BTreeMap<u64, Assignment>,
+    /// Which pod has which devices.
+    pub(super) pods: Ledger,
+    /// Where the checkpoint is.
+    dir: PathBuf,
     pub(super) faults: Vec<(Fault, Times)>,
     last_number: u64,
     reregistration: Reregistration,
     stop_grace: Duration,
 }
 
-/// The devices of one pod.
-#[derive(Default, Debug)]
-pub(super) struct Assignment {
-    pub(super) devices: BTreeMap<String, BTreeSet<String>>,
-}
-
 impl State {
-    pub(super) fn new(options: &KubeletOptions) -> Self {
+    pub(super) fn new(dir: PathBuf, options: &KubeletOptions) -> Self {
         Self {
             log: Log::new(),
             random: Random::new(options.seed),
             resources: BTreeMap::new(),
             clients: BTreeMap::new(),
-            pods: BTreeMap::new(),
+            pods: Ledger::default(),
+            dir,
             faults: options.faults.clone(),
             last_number: 0,
             reregistration: options.reregistration,
@@ -64,7 +65,7 @@ impl State {
     }
 
     /// A number that was not used before.
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
@@ -91,13 +92,46 @@ impl State {
         Some(value)
     }
 
-    /// The kubelet begins anew: known resources have no devices and no plugin.
+    /// The kubelet begins anew, with what its checkpoint says: known resources have no devices
+    /// and no plugin.
     pub(super) fn begin(&mut self) {
+        let checkpoint = Checkpoint::read(&self.dir).unwrap_or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                let message = format!("cannot be read: {error}");
+                self.record(EventKind::CheckpointFailed { message });
+            }
+            Checkpoint::default()
+        });
         let now = Instant::now();
         self.clients.clear();
-        for resource in self.resources.values_mut() {
-            *resource = Resource::from_checkpoint(now);
+        let resources = checkpoint.registered.into_keys();
+        self.resources = resources
+            .map(|name| (name, Resource::from_checkpoint(now)))
+            .collect();
+        let last = &mut self.last_number;
+        self.pods.begin(checkpoint.entries, || {
+            *last += 1;
+            *last
+        });
+    }
+
+    /// Writes the checkpoint.
+    pub(super) fn save(&mut self) -> io::Result<()> {
+        let resources = self.resources.iter();
+        let registered = resources.map(|(name, resource)| {
+            let ids = resource.healthy().map(|device| device.id.clone());
+            (name.clone(), ids.collect())
+        });
+        let checkpoint = Checkpoint {
+            entries: self.pods.entries().to_vec(),
+            registered: registered.collect(),
+        };
+        let result = checkpoint.write(&self.dir);
+        if let Err(error) = &result {
+            let message = format!("cannot be written: {error}");
+            self.record(EventKind::CheckpointFailed { message });
         }
+        result
     }
 
     /// A client is entered before it is connected. A later one takes the place.
@@ -168,6 +202,8 @@ impl State {
         for text in warnings {
             self.warn(name, text);
         }
+        // The kubelet goes on when this fails.
+        drop(self.save());
     }
 
     /// IDs must differ over all resources: the health in a pod's status is found by ID alone.
@@ -241,20 +277,30 @@ impl State {
         (endpoint.stream == stream).then_some(endpoint)
     }
 
-    /// A new pod without devices.
-    pub(super) fn new_pod(&mut self) -> u64 {
-        let uid = self.number();
-        self.pods.insert(uid, Assignment::default());
-        uid
-    }
-
     /// The devices of `resource` that belong to pods.
     pub(super) fn assigned(&self, resource: &str) -> BTreeSet<String> {
-        let sets = self
-            .pods
-            .values()
-            .filter_map(|pod| pod.devices.get(resource));
-        sets.flatten().cloned().collect()
+        self.pods.assigned(resource)
+    }
+
+    /// A plugin has answered for a container.
+    pub(super) fn grant(&mut self, pod: &Record, resource: &str, ids: &[String], answer: Vec<u8>) {
+        let known = self.resources.get(resource);
+        let mut devices: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        for id in ids {
+            let device = known.and_then(|known| known.devices.get(id));
+            let nodes = device.map_or(&[][..], |device| &device.numa);
+            let nodes = if nodes.is_empty() { &[-1] } else { nodes };
+            for &node in nodes {
+                devices.entry(node).or_default().push(id.clone());
+            }
+        }
+        self.pods.grant(CheckpointEntry {
+            pod_uid: pod.uid.clone(),
+            container: pod.container.clone(),
+            resource: resource.to_owned(),
+            devices,
+            answer,
+        });
     }
 
     /// Forgets resources whose plugin stayed away for too long. Returns when to look again.
@@ -268,9 +314,13 @@ impl State {
             .filter(|(_, resource)| end(resource).is_some_and(|end| end <= now))
             .map(|(name, _)| name.clone())
             .collect();
-        for resource in gone {
-            self.resources.remove(&resource);
-            self.record(EventKind::Forgotten { resource });
+        if !gone.is_empty() {
+            for resource in gone {
+                self.resources.remove(&resource);
+                self.record(EventKind::Forgotten { resource });
+            }
+            // The kubelet goes on when this fails.
+            drop(self.save());
         }
         self.resources.values().filter_map(end).min()
     }

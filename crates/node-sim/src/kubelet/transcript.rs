@@ -103,6 +103,15 @@ pub enum EventKind {
     StartFailed { pod: String, message: String },
     /// The pod was deleted. Nobody tells the plugin.
     Deleted { pod: String },
+    /// All containers of the pod have ended. Nobody tells the plugin.
+    Completed { pod: String },
+    /// Somebody called the pod resources API. `error` is the gRPC code, as in `Unknown`.
+    PodResources {
+        method: &'static str,
+        error: Option<String>,
+    },
+    /// The checkpoint could not be read or written. The kubelet goes on without.
+    CheckpointFailed { message: String },
     /// The plugin did something that works by luck. Tests should have none of these.
     Warning { resource: String, text: String },
 }

@@ -2,15 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "test helpers fail the test")]
 
 mod answers;
+mod checkpoint;
 mod connections;
 mod lifecycle;
 mod plugin;
+mod pod_resources;
 mod pods;
 mod registering;
 mod starting;
 mod tap;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use kubelet_api::deviceplugin::v1beta1::Device;
 use node_sim::{Kubelet, KubeletOptions, ResourceView};
@@ -23,7 +25,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// A kubelet in a directory of its own.
 struct Node {
     kubelet: Kubelet,
-    dir: TempDir,
+    /// The kubelet's root.
+    root: TempDir,
 }
 
 impl Node {
@@ -32,9 +35,15 @@ impl Node {
     }
 
     async fn with(options: KubeletOptions) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let kubelet = Kubelet::start_with(dir.path(), options).await.unwrap();
-        Self { kubelet, dir }
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("device-plugins");
+        let kubelet = Kubelet::start_with(dir, options).await.unwrap();
+        Self { kubelet, root }
+    }
+
+    /// The device plugin directory.
+    fn dir(&self) -> &Path {
+        self.kubelet.dir()
     }
 
     /// A plugin for `NIC`, registered, with its first list received.
@@ -50,12 +59,12 @@ impl Node {
         devices: Vec<Device>,
         answers: Answers,
     ) -> Plugin {
-        let plugin = Plugin::serve(self.dir.path(), socket, devices, answers);
+        let plugin = Plugin::serve(self.dir(), socket, devices, answers);
         let before = self
             .kubelet
             .resource(resource)
             .map_or(0, |view| view.lists_received);
-        register(self.dir.path(), socket, resource).await.unwrap();
+        register(self.dir(), socket, resource).await.unwrap();
         let listed = |view: &ResourceView| view.streaming && view.lists_received > before;
         self.kubelet
             .wait_for(resource, listed, LIMIT)

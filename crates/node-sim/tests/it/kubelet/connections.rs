@@ -35,10 +35,11 @@ async fn a_kubelet_that_stops_closes_its_connections_to_plugins() {
 
 #[tokio::test]
 async fn a_dropped_kubelet_closes_its_connections_to_plugins() {
-    let Node { kubelet, dir } = Node::new().await;
+    let Node { kubelet, root } = Node::new().await;
+    let dir = root.path().join("device-plugins");
     let answers = Answers::default();
-    let plugin = Plugin::serve(dir.path(), "nic.sock", vec![healthy("a")], answers);
-    register(dir.path(), "nic.sock", NIC).await.unwrap();
+    let plugin = Plugin::serve(&dir, "nic.sock", vec![healthy("a")], answers);
+    register(&dir, "nic.sock", NIC).await.unwrap();
     plugin.connections(1).await;
     drop(kubelet);
     timeout(LIMIT, plugin.connections(0)).await.unwrap();
@@ -69,9 +70,7 @@ async fn refused_registrations_leave_no_descriptor_behind() {
     let node = Node::with(options).await;
     assert_eq!(descriptors(&node.kubelet), 1);
     for _ in 0..200 {
-        register(node.dir.path(), "nic.sock", NIC)
-            .await
-            .unwrap_err();
+        register(node.dir(), "nic.sock", NIC).await.unwrap_err();
     }
     let only_the_listener = async {
         while descriptors(&node.kubelet) > 1 {

@@ -116,7 +116,7 @@ async fn up_to_1_36_an_old_stream_takes_the_new_client_with_it() {
     assert_eq!((view.capacity, view.allocatable), (2, 0));
     timeout(LIMIT, new.streams(0)).await.unwrap();
     // The way out: register again.
-    register(node.dir.path(), "new.sock", NIC).await.unwrap();
+    register(node.dir(), "new.sock", NIC).await.unwrap();
     node.kubelet
         .wait_for(NIC, |view| view.allocatable == 2, LIMIT)
         .await
@@ -172,7 +172,7 @@ async fn a_restart_keeps_pods_and_starts_from_zero() {
         result = node.kubelet.resume(Restart::WipeSockets, LIMIT) => panic!("{result:?}"),
         () = ready(()) => {}
     }
-    assert!(!node.dir.path().join("nic.sock").exists());
+    assert!(!node.dir().join("nic.sock").exists());
     assert!(!node.kubelet.socket().exists());
     node.kubelet
         .resume(Restart::WipeSockets, Duration::ZERO)
@@ -196,7 +196,7 @@ async fn a_restart_keeps_pods_and_starts_from_zero() {
         .restart(Restart::KeepSockets, Duration::ZERO)
         .await
         .unwrap();
-    register(node.dir.path(), "nic.sock", NIC).await.unwrap();
+    register(node.dir(), "nic.sock", NIC).await.unwrap();
     node.kubelet
         .wait_for(NIC, |view| view.allocatable == 2, LIMIT)
         .await
@@ -205,14 +205,10 @@ async fn a_restart_keeps_pods_and_starts_from_zero() {
 
 #[tokio::test]
 async fn a_dropped_kubelet_is_gone() {
-    let Node { kubelet, dir } = Node::new().await;
-    let plugin = Plugin::serve(
-        dir.path(),
-        "nic.sock",
-        vec![healthy("a")],
-        Answers::default(),
-    );
-    register(dir.path(), "nic.sock", NIC).await.unwrap();
+    let Node { kubelet, root } = Node::new().await;
+    let dir = root.path().join("device-plugins");
+    let plugin = Plugin::serve(&dir, "nic.sock", vec![healthy("a")], Answers::default());
+    register(&dir, "nic.sock", NIC).await.unwrap();
     kubelet
         .wait_for(NIC, |view| view.streaming, LIMIT)
         .await

@@ -22,10 +22,10 @@ async fn dials_back_inside_register() {
         options: Ok(options),
         ..Answers::default()
     };
-    let plugin = Plugin::serve(node.dir.path(), "nic.sock", vec![healthy("a")], answers);
+    let plugin = Plugin::serve(node.dir(), "nic.sock", vec![healthy("a")], answers);
     let announced = Some(DevicePluginOptions::default());
     let request = kubelet_request(announced);
-    send_register(node.dir.path(), request).await.unwrap();
+    send_register(node.dir(), request).await.unwrap();
     // The answer of the call counts, and was there before Register returned.
     let view = node.kubelet.resource(NIC).unwrap();
     let preferred_allocation = true;
@@ -82,7 +82,7 @@ fn kubelet_request(options: Option<DevicePluginOptions>) -> RegisterRequest {
 #[tokio::test]
 async fn refuses_what_the_real_one_refuses() {
     let node = Node::new().await;
-    let dir = node.dir.path();
+    let dir = node.dir();
     let mut old = request("nic.sock", NIC);
     old.version = "v1alpha".to_owned();
     let status = send_register(dir, old).await.unwrap_err();
@@ -114,9 +114,7 @@ async fn refuses_what_the_real_one_refuses() {
 async fn gives_up_a_socket_that_nobody_serves() {
     let options = KubeletOptions::new().dial_timeout(Duration::from_millis(50));
     let node = Node::with(options).await;
-    let status = register(node.dir.path(), "nobody.sock", NIC)
-        .await
-        .unwrap_err();
+    let status = register(node.dir(), "nobody.sock", NIC).await.unwrap_err();
     assert_eq!(status.code(), Code::Unknown);
     let text = "failed to dial device plugin: context deadline exceeded";
     assert!(status.message().starts_with(text), "{status}");
@@ -222,7 +220,7 @@ async fn faults_strike_at_their_step() {
         .once(Fault::NoDialBack)
         .once(Fault::DelayOptions(LIMIT));
     let node = Node::with(options).await;
-    let dir = node.dir.path();
+    let dir = node.dir();
     let plugin = Plugin::serve(dir, "nic.sock", vec![healthy("a")], Answers::default());
     let status = register(dir, "nic.sock", NIC).await.unwrap_err();
     assert_eq!(status.message(), "out of order");
