@@ -8,7 +8,9 @@
 
 mod bad_input;
 mod drop_in;
+mod hostile;
 mod lifecycle;
+mod names;
 mod profiles;
 mod render;
 mod workspace;

@@ -9,6 +9,7 @@
 mod answers;
 mod kubelet;
 mod plugin;
+mod pods;
 mod registration;
 mod restart;
 mod shutdown;

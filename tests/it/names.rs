@@ -1,0 +1,120 @@
+//! A VF that a pod holds under one name is given to nobody under another.
+
+use std::time::Duration;
+
+use node_sim::{Change, Machine, PodSpec, Profile, ResourceView};
+use tests::{DEADLINE, Daemon, Scene};
+
+const AS_READ: &str = "qat.intel.com/dc-sym";
+const CANONICAL: &str = "qat.intel.com/sym-dc";
+
+/// Longer than a kubelet takes to settle and a VF to leave its pool.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A node whose services have two spellings, with 64 VFs.
+async fn two_spellings() -> Scene {
+    let machine = Machine::profile(Profile::Xeon4xxx);
+    let pfs = machine.pfs();
+    let machine = machine.with_each(pfs, |pf| Change::Services { pf, text: "dc;sym" });
+    Scene::new(machine).await.unwrap()
+}
+
+fn free(count: usize) -> impl Fn(&ResourceView) -> bool {
+    move |view| view.streaming && view.allocatable == count
+}
+
+fn pod(name: &str, resource: &str, count: usize) -> PodSpec {
+    PodSpec::new(name).request(resource, count)
+}
+
+async fn restarted(scene: &Scene, daemon: Daemon, args: &[&str]) -> Daemon {
+    let (status, log) = daemon.terminate(DEADLINE).await.unwrap();
+    assert!(status.success(), "{log}");
+    scene.daemon(args).unwrap()
+}
+
+#[tokio::test]
+async fn after_a_rename_what_a_pod_holds_is_refused_until_the_pod_is_gone() {
+    let scene = two_spellings().await;
+    let daemon = scene.daemon(&["--resource-names=as-read"]).unwrap();
+    scene
+        .kubelet
+        .wait_for(AS_READ, free(64), DEADLINE)
+        .await
+        .unwrap();
+    let vm = scene.kubelet.admit(pod("vm", AS_READ, 2)).await.unwrap();
+
+    let daemon = restarted(&scene, daemon, &[]).await;
+    let view = scene
+        .kubelet
+        .wait_for(CANONICAL, free(62), DEADLINE)
+        .await
+        .unwrap();
+    assert_eq!(view.capacity, 64);
+    assert_eq!(view.lists_received, 1, "the first list knows already");
+    let held = &vm.devices[AS_READ];
+    let sick = view.devices.iter().filter(|device| !device.healthy);
+    assert!(sick.map(|device| &device.id).eq(held), "{held:?}");
+    daemon
+        .logged("holds it as qat.intel.com/dc-sym", DEADLINE)
+        .await
+        .unwrap();
+
+    let rest = scene
+        .kubelet
+        .admit(pod("rest", CANONICAL, 62))
+        .await
+        .unwrap();
+    assert!(rest.devices[CANONICAL].iter().all(|id| !held.contains(id)));
+    let refused = scene.kubelet.admit(pod("more", CANONICAL, 1)).await;
+    assert!(refused.is_err(), "{refused:?}");
+
+    assert!(scene.kubelet.delete(&vm));
+    scene
+        .kubelet
+        .wait_for(CANONICAL, free(64), LONG)
+        .await
+        .unwrap();
+    let more = scene
+        .kubelet
+        .admit(pod("more", CANONICAL, 2))
+        .await
+        .unwrap();
+    assert!(more.devices[CANONICAL].iter().all(|id| held.contains(id)));
+    scene.end(daemon).await.unwrap();
+}
+
+#[tokio::test]
+async fn services_that_change_move_a_vf_when_its_pod_is_gone() {
+    let scene = Scene::new(Machine::profile(Profile::Xeon4xxx))
+        .await
+        .unwrap();
+    let daemon = scene.daemon(&[]).unwrap();
+    let (cy, dc) = ("qat.intel.com/cy", "qat.intel.com/dc");
+    scene
+        .kubelet
+        .wait_for(cy, free(32), DEADLINE)
+        .await
+        .unwrap();
+    scene
+        .kubelet
+        .wait_for(dc, free(32), DEADLINE)
+        .await
+        .unwrap();
+    let vm = scene.kubelet.admit(pod("vm", cy, 1)).await.unwrap();
+    let pf = scene.node.pfs()[0];
+    let first: String = scene.node.vfs_of(pf)[0].to_string();
+    assert_eq!(vm.devices[cy], [first.clone()]);
+
+    scene.node.set_services(pf, "dc").unwrap();
+    let moved = |view: &ResourceView| view.streaming && view.allocatable == 47;
+    let view = scene.kubelet.wait_for(dc, moved, LONG).await.unwrap();
+    assert!(view.devices.iter().all(|device| device.id != first));
+    let left = |view: &ResourceView| view.capacity == 17 && view.allocatable == 16;
+    scene.kubelet.wait_for(cy, left, DEADLINE).await.unwrap();
+
+    assert!(scene.kubelet.delete(&vm));
+    let all = |view: &ResourceView| view.allocatable == 48;
+    scene.kubelet.wait_for(dc, all, LONG).await.unwrap();
+    scene.end(daemon).await.unwrap();
+}
