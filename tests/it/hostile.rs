@@ -1,7 +1,9 @@
 //! Whoever may open the plugin's socket and does not talk as the kubelet does.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::iter::from_fn;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,7 +103,7 @@ async fn garbage_half_sentences_and_huge_frames_disturb_nobody() {
         b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
         (0..=255).cycle().take(1 << 16).collect(),
         PREFACE[..10].to_vec(),
-        [PREFACE, &[0xff; 1 << 16]].concat(),
+        [PREFACE, &vec![0xff; 1 << 16]].concat(),
         [PREFACE, SETTINGS, &huge].concat(),
         [PREFACE, SETTINGS, &many_headers].concat(),
         [PREFACE, SETTINGS, &frame(1, 4, 1, &headers("localhost"))].concat(),
@@ -137,7 +139,7 @@ async fn a_path_as_authority_is_refused_and_disturbs_nobody() {
 
 /// The kinds of frames in an answer.
 fn frames(mut bytes: &[u8]) -> impl Iterator<Item = u8> {
-    std::iter::from_fn(move || {
+    from_fn(move || {
         let (head, rest) = bytes.split_first_chunk::<9>()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         bytes = rest.get(usize::try_from(length).ok()?..)?;
@@ -164,7 +166,7 @@ async fn ten_thousand_idle_connections_cost_next_to_nothing() {
         usize::try_from(maximum).unwrap_or(usize::MAX) / 2
     });
     let held = spawn_blocking(move || {
-        let mut held = std::collections::VecDeque::new();
+        let mut held = VecDeque::new();
         for _ in 0..CONNECTIONS {
             held.push_back(UnixStream::connect(&socket).unwrap());
             if held.len() > room {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use node_sim::{Change, Machine, PodSpec, Profile, ResourceView};
-use tests::{DEADLINE, Daemon, Scene};
+use node_sim::{Change, Machine, PodSpec, Profile, ResourceView, Restart};
+use tests::{DEADLINE, Daemon, Scene, StandIn};
 
 const AS_READ: &str = "qat.intel.com/dc-sym";
 const CANONICAL: &str = "qat.intel.com/sym-dc";
 
 /// Longer than a kubelet takes to settle and a VF to leave its pool.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A node whose services have two spellings, with 64 VFs.
 async fn two_spellings() -> Scene {
@@ -52,9 +52,10 @@ async fn after_a_rename_what_a_pod_holds_is_refused_until_the_pod_is_gone() {
         .unwrap();
     assert_eq!(view.capacity, 64);
     assert_eq!(view.lists_received, 1, "the first list knows already");
-    let held = &vm.devices[AS_READ];
+    let mut held = vm.devices[AS_READ].clone();
+    held.sort_unstable();
     let sick = view.devices.iter().filter(|device| !device.healthy);
-    assert!(sick.map(|device| &device.id).eq(held), "{held:?}");
+    assert!(sick.map(|device| &device.id).eq(&held), "{held:?}");
     daemon
         .logged("holds it as qat.intel.com/dc-sym", DEADLINE)
         .await
@@ -85,6 +86,54 @@ async fn after_a_rename_what_a_pod_holds_is_refused_until_the_pod_is_gone() {
 }
 
 #[tokio::test]
+async fn a_switch_from_the_go_plugin_and_back_gives_no_vf_twice() {
+    let scene = two_spellings().await;
+    let go = StandIn::start(&scene.node, AS_READ).unwrap();
+    let kubelet = &scene.kubelet;
+    kubelet.wait_for(AS_READ, free(64), DEADLINE).await.unwrap();
+    let first = kubelet.admit(pod("first", AS_READ, 2)).await.unwrap();
+    let mut taken = first.devices[AS_READ].clone();
+    go.stop().await;
+    // The kubelet restarts too, as on an upgrade of the node, and has only its checkpoint.
+    kubelet
+        .restart(Restart::WipeSockets, Duration::ZERO)
+        .await
+        .unwrap();
+
+    // Under another name: what the pod holds is not offered.
+    let daemon = scene.daemon(&[]).unwrap();
+    kubelet
+        .wait_for(CANONICAL, free(62), DEADLINE)
+        .await
+        .unwrap();
+    let second = kubelet.admit(pod("second", CANONICAL, 62)).await.unwrap();
+    assert!(
+        second.devices[CANONICAL]
+            .iter()
+            .all(|id| !taken.contains(id))
+    );
+    assert!(kubelet.delete(&second));
+
+    // Under the same name: the kubelet itself keeps them apart, and the pod's VFs stay healthy.
+    let daemon = restarted(&scene, daemon, &["--resource-names=as-read"]).await;
+    kubelet.wait_for(AS_READ, free(64), LONG).await.unwrap();
+    let third = kubelet.admit(pod("third", AS_READ, 2)).await.unwrap();
+    taken.extend(third.devices[AS_READ].clone());
+
+    // And back.
+    scene.end(daemon).await.unwrap();
+    let go = StandIn::start(&scene.node, AS_READ).unwrap();
+    kubelet.wait_for(AS_READ, free(64), DEADLINE).await.unwrap();
+    let fourth = kubelet.admit(pod("fourth", AS_READ, 60)).await.unwrap();
+    taken.extend(fourth.devices[AS_READ].clone());
+    let count = taken.len();
+    taken.sort_unstable();
+    taken.dedup();
+    assert_eq!((count, taken.len()), (64, 64), "no VF twice");
+    go.stop().await;
+}
+
+#[tokio::test]
 async fn services_that_change_move_a_vf_when_its_pod_is_gone() {
     let scene = Scene::new(Machine::profile(Profile::Xeon4xxx))
         .await
@@ -104,7 +153,7 @@ async fn services_that_change_move_a_vf_when_its_pod_is_gone() {
     let vm = scene.kubelet.admit(pod("vm", cy, 1)).await.unwrap();
     let pf = scene.node.pfs()[0];
     let first: String = scene.node.vfs_of(pf)[0].to_string();
-    assert_eq!(vm.devices[cy], [first.clone()]);
+    assert_eq!(vm.devices[cy].concat(), first);
 
     scene.node.set_services(pf, "dc").unwrap();
     let moved = |view: &ResourceView| view.streaming && view.allocatable == 47;

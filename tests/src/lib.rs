@@ -5,7 +5,9 @@
 mod binary;
 mod daemon;
 mod scene;
+mod stand_in;
 
 pub use self::binary::binary;
 pub use self::daemon::Daemon;
 pub use self::scene::{DEADLINE, Scene};
+pub use self::stand_in::StandIn;

@@ -119,7 +119,8 @@ pub fn judge(before: &NodeState, look: &Look, ledger: &Ledger, now: Instant) -> 
             }
         }
     }
-    let known = after.advertised();
+    // One that leaves a pool now enters another at the next look, when the kubelet has heard of it.
+    let known = before.advertised();
     for (vf, pool) in look.inventory.offered() {
         if !known.contains(&vf.address) {
             let mut newcomer = Advertised {

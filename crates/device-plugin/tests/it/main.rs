@@ -8,6 +8,7 @@
 
 mod answers;
 mod kubelet;
+mod observer;
 mod plugin;
 mod pods;
 mod registration;

@@ -6,8 +6,14 @@ use crate::{
 };
 use device_plugin::State;
 use kubelet_api::deviceplugin::v1beta1::{AllocateRequest, ContainerAllocateRequest};
+use node_sim::{Fault, Kubelet as SimKubelet, KubeletOptions};
 use std::time::{Duration, Instant};
-use tokio::{io::AsyncReadExt, net::UnixStream, task::JoinSet, time::timeout};
+use tokio::{
+    io::AsyncReadExt,
+    net::{UnixListener, UnixStream},
+    task::JoinSet,
+    time::timeout,
+};
 
 #[tokio::test]
 async fn streams_end_idle_connections_are_cut_and_sockets_removed() {
@@ -60,6 +66,58 @@ async fn a_call_may_end_within_the_grace_and_not_after() {
         assert!(!socket.exists());
         let answer = timeout(DEADLINE, calls.join_next()).await.unwrap().unwrap();
         assert_eq!(answer.unwrap().is_ok(), answered);
+    }
+}
+
+/// Whatever a resource waits for, it ends at once when it is told to.
+#[tokio::test]
+async fn no_state_uses_up_the_grace() {
+    type Reached = fn(&State) -> bool;
+    let long = DEADLINE * 10;
+    let cases: [(&str, Option<Fault>, Reached); 6] = [
+        ("no device", None, |state| {
+            *state == State::WaitingForDevices
+        }),
+        ("no kubelet", None, |state| {
+            *state == State::WaitingForKubelet
+        }),
+        ("socket in use", None, |state| {
+            matches!(state, State::SocketInUse { .. })
+        }),
+        (
+            "a slow Register",
+            Some(Fault::DelayRegister(long)),
+            |state| *state == State::Registering,
+        ),
+        ("a refused Register", Some(Fault::refuse("no")), |state| {
+            matches!(state, State::Refused { .. })
+        }),
+        ("no stream", Some(Fault::NoDialBack), |state| {
+            *state == State::Registered
+        }),
+    ];
+    for (what, fault, reached) in cases {
+        let mut node = Node::new();
+        let mut kubelet = None;
+        if what != "no kubelet" {
+            let options = KubeletOptions::new();
+            let options = fault.into_iter().fold(options, KubeletOptions::always);
+            kubelet = Some(SimKubelet::start_with(node.path(), options).await.unwrap());
+        }
+        let path = node.socket();
+        let other = (what == "socket in use").then(|| UnixListener::bind(&path).unwrap());
+        node.offer(&Ports::new(if what == "no device" { &[] } else { &["a"] }));
+        let mut states = node.supervisor.states();
+        let there = states.wait_for(|states| states.get(&resource()).is_some_and(reached));
+        assert!(
+            timeout(DEADLINE, there).await.is_ok(),
+            "{what} was not reached"
+        );
+
+        let ended = timeout(DEADLINE, node.supervisor.shutdown(long)).await;
+        assert!(ended.is_ok(), "{what} uses up the grace");
+        assert_eq!(path.exists(), other.is_some(), "{what}: the socket");
+        drop(kubelet);
     }
 }
 

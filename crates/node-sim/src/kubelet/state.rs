@@ -206,12 +206,16 @@ impl State {
         drop(self.save());
     }
 
-    /// IDs must differ over all resources: the health in a pod's status is found by ID alone.
+    /// IDs must differ over all resources that are served: the health in a pod's status is found by
+    /// ID alone.
     fn shared_ids(&self, name: &str) -> Vec<String> {
         let Some(own) = self.resources.get(name) else {
             return Vec::new();
         };
-        let others = self.resources.iter().filter(|(other, _)| *other != name);
+        let others = self.resources.iter().filter(|(other, resource)| {
+            let served = resource.endpoint.as_ref();
+            *other != name && served.is_some_and(|endpoint| endpoint.streaming)
+        });
         others
             .flat_map(|(other, resource)| {
                 let shared = resource

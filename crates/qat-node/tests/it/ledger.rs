@@ -144,7 +144,9 @@ fn a_vf_moves_to_its_new_pool_when_nobody_holds_it() {
     let sixth = judge(&third, &look, &open, late);
     assert_eq!(places(&sixth, vf)[0].0, "cy", "it is open");
 
-    let last = judge(&third, &look, &ledger(free(late)), late);
+    let left = judge(&third, &look, &ledger(free(late)), late);
+    assert_eq!(places(&left, vf), [], "first the one list, then the other");
+    let last = judge(&left, &look, &ledger(free(late)), late);
     assert_eq!(places(&last, vf), [("dc", None)]);
     let dc = last.pools[&pool("dc")].len();
     assert_eq!(
