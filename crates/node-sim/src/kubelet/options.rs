@@ -26,6 +26,7 @@ use std::{
 pub struct KubeletOptions {
     pub(super) seed: u64,
     pub(super) sockets: Restart,
+    pub(super) late_socket: Duration,
     pub(super) reregistration: Reregistration,
     pub(super) dial_timeout: Duration,
     pub(super) pre_start_timeout: Duration,
@@ -46,6 +47,7 @@ impl KubeletOptions {
         Self {
             seed: RandomState::new().build_hasher().finish(),
             sockets: Restart::WipeSockets,
+            late_socket: Duration::ZERO,
             reregistration: Reregistration::RaceUntil136,
             dial_timeout: Duration::from_secs(10),
             pre_start_timeout: Duration::from_secs(30),
@@ -67,6 +69,16 @@ impl KubeletOptions {
     #[must_use]
     pub fn sockets(self, sockets: Restart) -> Self {
         Self { sockets, ..self }
+    }
+
+    /// Lets this much time pass at the first start between the removal of old sockets and the
+    /// moment when `kubelet.sock` appears. Default: none.
+    #[must_use]
+    pub fn late_socket(self, late_socket: Duration) -> Self {
+        Self {
+            late_socket,
+            ..self
+        }
     }
 
     /// Says what the end of an old stream does after a second registration. Default:
@@ -196,6 +208,10 @@ pub enum Fault {
         /// How many lists are taken first.
         lists: u64,
     },
+    /// Notices that the plugin has ended its stream only when the next stream of the resource
+    /// has brought its first list, as a busy kubelet may. Up to 1.36 the plugin then loses its
+    /// new registration: see [`RaceUntil136`](Reregistration::RaceUntil136).
+    LateStreamEnd,
     /// Takes a call of the pod resources API and never answers it.
     HangPodResources,
     /// Answers a call of the pod resources API with an error of this text.
@@ -224,6 +240,7 @@ impl fmt::Display for Fault {
                 write!(f, "waits {delay:?} before GetDevicePluginOptions")
             }
             Self::DropStreamAfter { lists } => write!(f, "hangs up after {lists} lists"),
+            Self::LateStreamEnd => f.write_str("notices the end of the stream late"),
             Self::HangPodResources => f.write_str("does not answer"),
             Self::RefusePodResources { message } => write!(f, "refuses to tell: {message}"),
         }

@@ -57,12 +57,12 @@ impl Kubelet {
     ///
     /// As for [`start`](Self::start).
     pub async fn start_with(dir: impl AsRef<Path>, options: KubeletOptions) -> io::Result<Self> {
-        let how = options.sockets;
+        let (how, delay) = (options.sockets, options.late_socket);
         let kubelet = Self {
             shared: Arc::new(Shared::new(dir.as_ref().to_owned(), options)),
             run: Mutex::new(None),
         };
-        kubelet.resume(how, Duration::ZERO).await?;
+        kubelet.resume(how, delay).await?;
         Ok(kubelet)
     }
 

@@ -206,6 +206,13 @@ impl State {
         drop(self.save());
     }
 
+    /// How many lists came for a resource since the kubelet started, on all streams.
+    pub(super) fn lists_received(&self, resource: &str) -> u64 {
+        self.resources
+            .get(resource)
+            .map_or(0, |resource| resource.lists_received)
+    }
+
     /// IDs must differ over all resources that are served: the health in a pod's status is found by
     /// ID alone.
     fn shared_ids(&self, name: &str) -> Vec<String> {

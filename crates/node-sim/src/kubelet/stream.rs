@@ -6,7 +6,9 @@ use kubelet_api::deviceplugin::v1beta1::Empty;
 use tokio::select;
 use tonic::Status;
 
-use super::{options::Fault, resource::Client, shared::Shared, transcript::StreamEnd};
+use super::{
+    options::Fault, resource::Client, shared::Shared, state::State, transcript::StreamEnd,
+};
 
 /// Follows the lists of a plugin until somebody hangs up.
 pub(super) async fn run(shared: Arc<Shared>, resource: String, stream: u64, client: Client) {
@@ -14,9 +16,22 @@ pub(super) async fn run(shared: Arc<Shared>, resource: String, stream: u64, clie
     let end = select! {
         biased;
         () = token.cancelled() => StreamEnd::Kubelet,
-        end = follow(&shared, &resource, stream, client) => end,
+        end = until_noticed(&shared, &resource, stream, client) => end,
     };
     shared.with(|state| state.stream_ended(&resource, stream, end));
+}
+
+/// Follows the lists, and may be late to notice their end.
+async fn until_noticed(shared: &Shared, resource: &str, stream: u64, client: Client) -> StreamEnd {
+    let end = follow(shared, resource, stream, client).await;
+    let late = |fault: &Fault| (*fault == Fault::LateStreamEnd).then_some(());
+    let mut bell = shared.bell();
+    if end != StreamEnd::Kubelet && shared.with(|state| state.fault(resource, late)).is_some() {
+        let lists = |state: &mut State| state.lists_received(resource);
+        let before = shared.look(lists);
+        while shared.look(lists) == before && bell.changed().await.is_ok() {}
+    }
+    end
 }
 
 async fn follow(shared: &Shared, resource: &str, stream: u64, client: Client) -> StreamEnd {

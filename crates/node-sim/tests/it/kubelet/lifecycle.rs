@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, future::ready, os::unix::fs::PermissionsExt, time::Duration};
 
 use node_sim::{
-    EventKind, Kubelet, KubeletOptions, Reregistration, ResourceView, Restart, StreamEnd,
+    EventKind, Fault, Kubelet, KubeletOptions, Reregistration, ResourceView, Restart, StreamEnd,
 };
 use tokio::{
     io::AsyncReadExt,
@@ -121,6 +121,30 @@ async fn up_to_1_36_an_old_stream_takes_the_new_client_with_it() {
         .wait_for(NIC, |view| view.allocatable == 2, LIMIT)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_busy_kubelet_sees_the_end_of_a_stream_late_and_gives_up_the_wrong_client() {
+    let node = Node::new().await;
+    let plugin = node.nic(&["a"], Answers::default()).await;
+    node.kubelet.once(Fault::LateStreamEnd);
+    plugin.end();
+    // The plugin has ended its stream before it registers again, and that is not enough.
+    let new = Plugin::serve(
+        node.dir(),
+        "new.sock",
+        vec![healthy("a")],
+        Answers::default(),
+    );
+    register(node.dir(), "new.sock", NIC).await.unwrap();
+    let ended = |kind: &EventKind| matches!(kind, EventKind::StreamEnded { stream: 1, .. });
+    node.kubelet
+        .wait_for_event("the late end", 0, ended, LIMIT)
+        .await
+        .unwrap();
+    let view = node.kubelet.resource(NIC).unwrap();
+    assert_eq!((view.capacity, view.allocatable), (1, 0));
+    timeout(LIMIT, new.streams(0)).await.unwrap();
 }
 
 #[tokio::test]
