@@ -11,6 +11,7 @@ mod kubelet;
 mod observer;
 mod plugin;
 mod pods;
+mod race;
 mod registration;
 mod restart;
 mod shutdown;
