@@ -40,6 +40,10 @@ impl Holdings {
         last
     }
 
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory
+    }
+
     fn now() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -87,6 +87,12 @@ impl Node {
         Holdings::at_rest().await
     }
 
+    /// Ends plugin and kubelet.
+    pub(crate) async fn end(self) {
+        self.supervisor.shutdown(LIMIT).await;
+        self.kubelet.stop().await;
+    }
+
     async fn arrive(&mut self, plan: &Plan) -> Result<(), String> {
         match &plan.arrival {
             Arrival::Plain => self.start(&plan.kubelet).await,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The longest of the delays that cost a life their whole length.
-const DELAY: Duration = Duration::from_millis(30);
+const DELAY: Duration = Duration::from_millis(20);
 
 /// One life.
 #[derive(Debug)]
