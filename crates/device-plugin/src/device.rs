@@ -44,6 +44,17 @@ pub struct Device {
     pub numa_nodes: Vec<u32>,
 }
 
+impl Device {
+    /// Returns a healthy device that is near to no NUMA node in particular.
+    pub fn healthy(id: DeviceId) -> Self {
+        Self {
+            id,
+            health: Health::Healthy,
+            numa_nodes: Vec::new(),
+        }
+    }
+}
+
 impl DeviceId {
     /// The most characters of an ID. The kubelet states this limit, but does not enforce it.
     pub const MAX_LENGTH: usize = 63;

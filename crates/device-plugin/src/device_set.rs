@@ -1,6 +1,6 @@
 //! The devices of a resource at one moment.
 
-use crate::device::{Device, DeviceId};
+use crate::device::{Device, DeviceId, DeviceIdError, Health};
 use std::slice;
 
 /// The devices of a resource at one moment: sorted by ID, each ID once.
@@ -36,25 +36,53 @@ impl DeviceSet {
     ///
     /// [`DeviceSetError::Duplicate`] when two of them have one ID.
     pub fn new(devices: impl IntoIterator<Item = Device>) -> Result<Self, DeviceSetError> {
-        let mut devices: Vec<Device> = devices.into_iter().collect();
-        devices.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let twins = devices.windows(2).find_map(|pair| match pair {
+        let mut set = Self {
+            devices: devices.into_iter().collect(),
+        };
+        set.tidy();
+        let twins = set.devices.windows(2).find_map(|pair| match pair {
             [a, b] if a.id == b.id => Some(a.id.clone()),
             _ => None,
         });
         if let Some(id) = twins {
             return Err(DeviceSetError::Duplicate { id });
         }
-        let all_know = devices.iter().all(|device| !device.numa_nodes.is_empty());
-        for device in &mut devices {
-            if all_know {
-                device.numa_nodes.sort_unstable();
-                device.numa_nodes.dedup();
-            } else {
-                device.numa_nodes.clear();
-            }
-        }
-        Ok(Self { devices })
+        Ok(set)
+    }
+
+    /// Returns `count` healthy devices that nothing tells apart, `NAME-0`, `NAME-1` and so on.
+    ///
+    /// For things that are counted and have no names: the containers that may share a device
+    /// node, the seats of a licence.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceIdError`] when `name` is too long, or has characters that no ID has.
+    pub fn numbered(name: &str, count: u32) -> Result<Self, DeviceIdError> {
+        let device = |number| format!("{name}-{number}").parse().map(Device::healthy);
+        let devices = (0..count).map(device).collect::<Result<_, _>>()?;
+        let mut set = Self { devices };
+        set.tidy();
+        Ok(set)
+    }
+
+    /// Returns these devices, and those of `before` that are not among them as
+    /// [`Unhealthy`](Health::Unhealthy).
+    ///
+    /// A container may hold a device that is lost, so that the kubelet must go on hearing of it.
+    /// It stays for as long as the process runs: nothing here knows when the container ends.
+    #[must_use]
+    pub fn keeping(mut self, before: &Self) -> Self {
+        let lost = before
+            .iter()
+            .filter(|device| self.get(&device.id).is_none());
+        let lost: Vec<Device> = lost.cloned().collect();
+        self.devices.extend(lost.into_iter().map(|device| Device {
+            health: Health::Unhealthy,
+            ..device
+        }));
+        self.tidy();
+        self
     }
 
     /// Returns the devices in the order of their IDs.
@@ -66,6 +94,21 @@ impl DeviceSet {
     pub fn get(&self, id: &DeviceId) -> Option<&Device> {
         let index = self.devices.binary_search_by(|device| device.id.cmp(id));
         self.devices.get(index.ok()?)
+    }
+
+    /// Sorts the devices, and has NUMA nodes for all or for none.
+    fn tidy(&mut self) {
+        let devices = &mut self.devices;
+        devices.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let all_know = devices.iter().all(|device| !device.numa_nodes.is_empty());
+        for device in devices {
+            if all_know {
+                device.numa_nodes.sort_unstable();
+                device.numa_nodes.dedup();
+            } else {
+                device.numa_nodes.clear();
+            }
+        }
     }
 
     /// Returns how many devices there are.
@@ -111,6 +154,32 @@ mod tests {
         let set = DeviceSet::new([device("b", &[1, 0, 1]), device("a", &[2])]).unwrap();
         let nodes: Vec<_> = set.iter().map(|device| device.numa_nodes.clone()).collect();
         assert_eq!(nodes, [vec![2], vec![0, 1]]);
+    }
+
+    #[test]
+    fn what_is_numbered_is_told_apart_by_its_number() {
+        let set = DeviceSet::numbered("kvm", 11).unwrap();
+        let ids: Vec<&str> = set.iter().map(|device| device.id.as_str()).collect();
+        assert_eq!(ids[..4], ["kvm-0", "kvm-1", "kvm-10", "kvm-2"], "as text");
+        assert!(set.get(&"kvm-9".parse().unwrap()).is_some());
+        assert!(DeviceSet::numbered(&"a".repeat(62), 1).is_err());
+        assert!(DeviceSet::numbered("a b", 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_lost_is_kept_unhealthy_and_what_is_back_is_healthy() {
+        let before = DeviceSet::new([device("a", &[0]), device("b", &[1])]).unwrap();
+        let lost = DeviceSet::new([device("c", &[1])])
+            .unwrap()
+            .keeping(&before);
+        let shown: Vec<_> = lost.iter().map(|d| (d.id.as_str(), d.health)).collect();
+        let (gone, here) = (Health::Unhealthy, Health::Healthy);
+        assert_eq!(shown, [("a", gone), ("b", gone), ("c", here)]);
+        assert!(lost.iter().all(|device| !device.numa_nodes.is_empty()));
+
+        let all = [device("a", &[0]), device("b", &[1]), device("c", &[1])];
+        let all = DeviceSet::new(all).unwrap();
+        assert_eq!(all.clone().keeping(&lost), all);
     }
 
     proptest! {

@@ -33,6 +33,18 @@ pub struct DeviceNode {
     pub permissions: String,
 }
 
+impl DeviceNode {
+    /// Returns a node that is at the same path in the container, to be read and written.
+    pub fn rw(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self {
+            container_path: path.clone(),
+            host_path: path,
+            permissions: "rw".to_owned(),
+        }
+    }
+}
+
 /// A file or directory of the host that appears in the container.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Mount {

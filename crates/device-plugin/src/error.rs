@@ -1,7 +1,7 @@
 //! Why a request of the kubelet is refused.
 
 use crate::device::DeviceId;
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 /// Why devices are not given to a container.
 ///
@@ -58,5 +58,45 @@ impl AllocateError {
     pub fn refused(reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self::Refused { reason }
+    }
+
+    /// Returns a refusal in the words of an error and of what caused it. Takes what `?` takes: an
+    /// error, a text, or an `anyhow::Error`.
+    ///
+    /// ```
+    /// # use device_plugin::{AllocateError, DeviceId};
+    /// let refused = "no id".parse::<DeviceId>().map_err(AllocateError::because);
+    /// assert!(refused.unwrap_err().to_string().contains("`no id`"));
+    /// ```
+    pub fn because(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::refused(chain(error.into().as_ref()))
+    }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let error = Outer(io::Error::other("inner"));
+        let refused = AllocateError::because(error);
+        assert_eq!(refused, AllocateError::refused("outer: inner"));
     }
 }

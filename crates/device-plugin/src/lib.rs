@@ -53,7 +53,7 @@
 //! use async_trait::async_trait;
 //! use device_plugin::{
 //!     AllocateError, ContainerEdits, Device, DeviceId, DeviceNode, DevicePlugin, DeviceSet,
-//!     Health, KubeletDir, Supervisor,
+//!     KubeletDir, Supervisor, stop_signal,
 //! };
 //! use std::{error::Error, sync::Arc, time::Duration};
 //! use tokio::sync::watch;
@@ -71,12 +71,7 @@
 //!     async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
 //!         let mut edits = ContainerEdits::default();
 //!         for id in ids {
-//!             let path = format!("/dev/{id}");
-//!             edits.devices.push(DeviceNode {
-//!                 container_path: path.clone().into(),
-//!                 host_path: path.into(),
-//!                 permissions: "rw".to_owned(),
-//!             });
+//!             edits.devices.push(DeviceNode::rw(format!("/dev/{id}")));
 //!         }
 //!         Ok(edits)
 //!     }
@@ -84,20 +79,19 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Box<dyn Error>> {
-//!     let port = Device {
-//!         id: "port-0".parse()?,
-//!         health: Health::Healthy,
-//!         numa_nodes: vec![0],
-//!     };
+//!     let port = Device::healthy("port-0".parse()?);
 //!     let devices = watch::Sender::new(Arc::new(DeviceSet::new([port])?));
 //!     let mut supervisor = Supervisor::new(KubeletDir::default());
 //!     supervisor.offer("example.com/port".parse()?, Arc::new(Ports { devices }))?;
-//!
-//!     // ... until the process is told to stop:
+//!     stop_signal().await?;
 //!     supervisor.shutdown(Duration::from_secs(5)).await;
 //!     Ok(())
 //! }
 //! ```
+//!
+//! Devices that come and go are found by a [`DeviceWatch`]. The guide `docs/write-a-plugin.md` of the
+//! repository leads from nothing to a tested plugin, and the plugins in `examples/src/bin` are
+//! there to be copied.
 //!
 //! # Not covered
 //!
@@ -111,6 +105,7 @@ mod check;
 mod connections;
 mod device;
 mod device_set;
+mod device_watch;
 mod dir_watch;
 mod edits;
 mod error;
@@ -127,10 +122,12 @@ mod service;
 mod session;
 mod socket;
 mod state;
+mod stop;
 mod supervisor;
 
 pub use device::{Device, DeviceId, DeviceIdError, Health};
 pub use device_set::{DeviceSet, DeviceSetError};
+pub use device_watch::DeviceWatch;
 pub use edits::{ContainerEdits, DeviceNode, Mount};
 pub use error::AllocateError;
 pub use kubelet_dir::KubeletDir;
@@ -141,4 +138,5 @@ pub use resource_name::{ResourceName, ResourceNameError};
 pub use service::{ALLOCATE_LIMIT, PRE_START_LIMIT};
 pub use socket::SocketError;
 pub use state::State;
+pub use stop::stop_signal;
 pub use supervisor::{OfferError, Supervisor};
