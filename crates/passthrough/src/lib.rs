@@ -11,6 +11,7 @@
 //!
 //! [`edits`] writes the whole answer for the functions of one resource. It is a pure function:
 //! what is granted, and whether it is still usable, the caller has asked the host before.
+//! [`Pool`] asks: it finds the functions with certain ids, and hands them out.
 //!
 //! # Who reads what
 //!
@@ -74,9 +75,11 @@ mod edits;
 mod grant;
 mod info;
 mod names;
+mod pool;
 
 pub use crate::edits::edits;
 pub use crate::grant::{Grant, GrantedFunction};
 pub use crate::names::{
     clash, kubevirt_variable, sriov_info_variable, sriov_shell_variable, sriov_variable,
 };
+pub use crate::pool::Pool;

@@ -1,6 +1,7 @@
 //! The truth about one function, now.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use sysfs_pci::{AttrError, DriverName, IommuGroupId, PciAddress, SysfsRoot, fs};
 
@@ -38,6 +39,16 @@ pub struct Usable {
 }
 
 impl Host {
+    /// Takes a machine whose `/sys` and `/dev` are seen at these paths, and on which `vfio-pci` is
+    /// the only VFIO driver.
+    pub fn new(sysfs: impl Into<PathBuf>, dev: impl Into<PathBuf>) -> Self {
+        Self {
+            sysfs: SysfsRoot::new(sysfs),
+            dev: DevRoot::new(dev),
+            drivers: VfioDrivers::default(),
+        }
+    }
+
     /// Asks the machine whether a function can be handed out now. Nothing is remembered.
     ///
     /// It looks at, in this order: the driver; the IOMMU group (which must be `expect`, where the
