@@ -11,6 +11,7 @@ mod drop_in;
 mod hostile;
 mod lifecycle;
 mod names;
+mod plugins;
 mod profiles;
 mod render;
 mod workspace;

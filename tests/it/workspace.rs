@@ -10,6 +10,7 @@
 )]
 
 mod arrows;
+mod guide;
 mod members;
 mod pages;
 mod sources;
@@ -48,6 +49,23 @@ fn dependencies_follow_the_arrows() {
 fn links_of_pages_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     hold(&pages::complaints(root));
+}
+
+#[test]
+fn the_guide_shows_the_files_that_are_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    hold(&guide::complaints(root));
+}
+
+#[test]
+fn a_plugin_for_other_hardware_stays_short() {
+    hold(
+        &members()
+            .iter()
+            .filter(|member| member.folder == Path::new("examples"))
+            .flat_map(sources::plugin_complaints)
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]

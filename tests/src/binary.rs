@@ -7,7 +7,8 @@ use std::{env, fs};
 
 use anyhow::{Context as _, ensure};
 
-/// The path of a binary of this workspace, built by the same `cargo test --workspace`.
+/// The path of a binary of this workspace, built by the same `cargo test --workspace`: one of its
+/// own package in bins/, or one of the package examples/.
 ///
 /// # Errors
 ///
@@ -26,7 +27,13 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
         .parent()
         .context("the root of the workspace")?;
     let mut packages = BTreeSet::new();
-    gather(root, &root.join("bins").join(name), &mut packages)?;
+    let own = root.join("bins").join(name);
+    let package = if own.is_dir() {
+        own
+    } else {
+        root.join("examples")
+    };
+    gather(root, &package, &mut packages)?;
     for package in packages {
         let newest = newest(&package.join("src"))?;
         ensure!(

@@ -1,4 +1,4 @@
-//! `qat-plugin` as a child process.
+//! A plugin as a child process: `qat-plugin`, or one of the examples.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -14,38 +14,56 @@ use tokio::time::timeout;
 
 use crate::binary;
 
-/// A running `qat-plugin`; killed when dropped.
+/// A running plugin; killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
+    name: String,
     child: Child,
     log: watch::Receiver<String>,
     reader: JoinHandle<()>,
 }
 
 impl Daemon {
-    /// Starts the daemon on the node below `root` with more arguments, and an environment that
+    /// Starts `qat-plugin` on the node below `root` with more arguments, and an environment that
     /// holds nothing but `env`.
     ///
     /// # Errors
     ///
     /// When the binary is missing, stale or cannot be started.
     pub fn start(root: &Path, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary("qat-plugin")?);
+        let roots = [
+            ("sysfs-root", "sys"),
+            ("dev-root", "dev"),
+            ("kubelet-dir", "kubelet/device-plugins"),
+        ];
+        let roots = roots.map(|(flag, path)| format!("--{flag}={}", root.join(path).display()));
+        let args: Vec<&str> = args
+            .iter()
+            .copied()
+            .chain(roots.iter().map(String::as_str))
+            .collect();
+        Self::run("qat-plugin", &args, env)
+    }
+
+    /// Starts a binary of this workspace with these arguments, and an environment that holds nothing
+    /// but `env`.
+    ///
+    /// # Errors
+    ///
+    /// When the binary is missing, stale or cannot be started.
+    pub fn run(name: &str, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary(name)?);
         command
             .env_clear()
             .envs(env.iter().copied())
             .args(args)
-            .arg(format!("--sysfs-root={}", root.join("sys").display()))
-            .arg(format!("--dev-root={}", root.join("dev").display()))
-            .arg(format!(
-                "--kubelet-dir={}",
-                root.join("kubelet/device-plugins").display()
-            ))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let mut child = command.spawn().context("cannot start qat-plugin")?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
         let stderr = child.stderr.take().context("stderr is piped")?;
         let (writer, log) = watch::channel(String::new());
         let reader = tokio::spawn(async move {
@@ -57,7 +75,12 @@ impl Daemon {
                 });
             }
         });
-        Ok(Self { child, log, reader })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+            reader,
+        })
     }
 
     /// The process id.
@@ -66,7 +89,9 @@ impl Daemon {
     ///
     /// When the process has ended.
     pub fn pid(&self) -> anyhow::Result<u32> {
-        self.child.id().context("qat-plugin has ended")
+        self.child
+            .id()
+            .with_context(|| format!("{} has ended", self.name))
     }
 
     /// Everything it has logged so far.
@@ -127,7 +152,8 @@ impl Daemon {
     pub async fn ended(mut self, deadline: Duration) -> anyhow::Result<(ExitStatus, String)> {
         let Ok(status) = timeout(deadline, self.child.wait()).await else {
             bail!(
-                "qat-plugin did not end within {deadline:?}; the log:\n{}",
+                "{} did not end within {deadline:?}; the log:\n{}",
+                self.name,
                 self.log()
             )
         };

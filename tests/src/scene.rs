@@ -51,7 +51,7 @@ impl Scene {
         let (status, log) = daemon.terminate(DEADLINE).await?;
         ensure!(
             status.success(),
-            "qat-plugin ended with {status}; the log:\n{log}"
+            "the plugin ended with {status}; the log:\n{log}"
         );
         let transcript = self.kubelet.transcript();
         let complaints = transcript.warnings().count();

@@ -133,6 +133,38 @@ pub(super) fn length_complaints(member: &Member) -> Vec<String> {
         .collect()
 }
 
+/// A plugin on our framework has fewer lines than this.
+const PLUGIN_LINES: usize = 60;
+
+/// Complains about plugins of `member`, in its src/bin, that have grown too long to be copied: each
+/// is one file with fewer than 60 lines of code. Imports and `main` count; blank lines and comments
+/// do not.
+pub(super) fn plugin_complaints(member: &Member) -> Vec<String> {
+    let plugins = files(&member.path.join("src/bin"));
+    let mut complaints = Vec::new();
+    if plugins.len() < 3 {
+        complaints.push(format!(
+            "{}/src/bin has {} plugins: three kinds are to be shown",
+            member.folder.display(),
+            plugins.len()
+        ));
+    }
+    for file in plugins {
+        let text = read(&file);
+        let code = text.lines().map(str::trim);
+        let lines = code.filter(|line| !line.is_empty() && !line.starts_with("//"));
+        let lines = lines.count();
+        if lines >= PLUGIN_LINES {
+            complaints.push(format!(
+                "{} has {lines} lines of code, and a plugin has fewer than {PLUGIN_LINES}: see what \
+                 the framework could do for it",
+                member.folder.join(file.strip_prefix(&member.path).unwrap()).display()
+            ));
+        }
+    }
+    complaints
+}
+
 /// The files below `folder`, sorted, without what is built there.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -163,7 +195,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{
-        has_lints, length_complaints, lints_complaint, unsafe_complaints, word_complaints,
+        has_lints, length_complaints, lints_complaint, plugin_complaints, unsafe_complaints,
+        word_complaints,
     };
     use crate::workspace::members::Member;
 
@@ -256,5 +289,21 @@ mod tests {
         assert!(complaints[1].starts_with("bins/x/src/main.rs has 61 lines, 60 are allowed"));
         let (_root, library) = member("x", "crates/x", &files);
         assert_eq!(length_complaints(&library).len(), 1);
+    }
+
+    #[test]
+    fn a_plugin_that_is_too_long_is_named() {
+        let short = "//! Header.\n\n".repeat(60) + &"code();\n".repeat(59);
+        let long = short.clone() + "    // A comment.\n    code();\n";
+        let files = [
+            ("src/bin/a.rs", short.as_str()),
+            ("src/bin/b.rs", &long),
+            ("src/lib.rs", &long),
+        ];
+        let (_root, member) = member("examples", "examples", &files);
+        let complaints = plugin_complaints(&member);
+        assert_eq!(complaints.len(), 2, "{complaints:?}");
+        assert!(complaints[0].contains("has 2 plugins"), "{complaints:?}");
+        assert!(complaints[1].starts_with("examples/src/bin/b.rs has 60 lines of code"));
     }
 }
