@@ -101,6 +101,7 @@
 
 mod activity;
 mod backoff;
+pub mod cdi;
 mod check;
 mod connections;
 mod device;

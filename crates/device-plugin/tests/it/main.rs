@@ -7,6 +7,7 @@
 )]
 
 mod answers;
+mod cdi;
 mod kubelet;
 mod observer;
 mod plugin;
