@@ -59,7 +59,7 @@ pub fn edits(grant: &Grant<'_>) -> ContainerEdits {
 
 /// Each function once, in address order. Where one is granted twice, the answer must still not
 /// depend on the order: a node is better than none, then the lowest path.
-fn functions(grant: &Grant<'_>) -> BTreeMap<PciAddress, Option<VfioNode>> {
+pub(crate) fn functions(grant: &Grant<'_>) -> BTreeMap<PciAddress, Option<VfioNode>> {
     let mut functions = BTreeMap::new();
     for function in &grant.functions {
         let kept: &mut Option<VfioNode> = functions.entry(function.address).or_default();
@@ -114,12 +114,16 @@ fn devices(
         .into_iter()
         .chain(nodes)
         .filter(|node| seen.insert(&node.container_path))
-        .map(|node| DeviceNode {
-            container_path: node.container_path.clone(),
-            host_path: node.host_path.clone(),
-            permissions: PERMISSIONS.to_owned(),
-        })
+        .map(device_node)
         .collect()
+}
+
+pub(crate) fn device_node(node: &VfioNode) -> DeviceNode {
+    DeviceNode {
+        container_path: node.container_path.clone(),
+        host_path: node.host_path.clone(),
+        permissions: PERMISSIONS.to_owned(),
+    }
 }
 
 #[cfg(test)]

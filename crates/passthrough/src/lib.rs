@@ -66,17 +66,25 @@
 //! therefore not share a name, which [`clash`] finds out; numbered variables of one prefix do clash
 //! in a container that asks for two resources, and such a container should read the others.
 //!
+//! # CDI
+//!
+//! [`cdi_spec`] describes the functions of a whole resource for runtimes that look devices up by
+//! themselves; [`device_plugin::cdi`] says which. Kata plugs every node of a CDI device, so the
+//! device has the function's node alone, and the control node is for all of them.
+//!
 //! # What is not covered
 //!
-//! CDI specifications, `/dev/iommu`, and both a group and a character device for one function.
+//! `/dev/iommu`, and both a group and a character device for one function.
 #![forbid(unsafe_code)]
 
+mod cdi;
 mod edits;
 mod grant;
 mod info;
 mod names;
 mod pool;
 
+pub use crate::cdi::cdi_spec;
 pub use crate::edits::edits;
 pub use crate::grant::{Grant, GrantedFunction};
 pub use crate::names::{
