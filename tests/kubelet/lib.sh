@@ -62,7 +62,7 @@ start() { # NAME COMMAND...: in the background, its output in $LOG/NAME.log
         say "$name is up already ($(pid_of "$name"))"
         return
     fi
-    setsid nohup "$@" >> "$LOG/$name.log" 2>&1 < /dev/null 9>&- &
+    setsid nohup "$@" >> "$LOG/$name.log" 2>&1 < /dev/null 8>&- 9>&- &
     pid=$!
     echo "$pid $(start_time $pid)" > "$RUN/$name.pid"
     say "$name started ($pid)"

@@ -30,9 +30,6 @@ registered() { # COUNT: whether this process of the kubelet has had so many Regi
 
 show() { sed 's/^/    /'; }
 
-# The plugin's log, without the time of day.
-plugin_log() { sed -E 's/^[0-9TZ:.-]+ +//' "$LOG/qat-plugin.log"; }
-
 build_plugin() {
     (cd "$REPO" && cargo build --quiet --locked --release --package qat-plugin --package qat-inspect)
     RELEASE=${CARGO_TARGET_DIR:-$REPO/target}/release
@@ -60,6 +57,9 @@ traces() {
 }
 
 begin() { # from a machine on which nothing of ours is left
+    mkdir -p "$CACHE"
+    exec 8> "$CACHE/lock"
+    flock -n 8 || die "another run is under way"
     if [[ -d $RUN ]]; then "$KIT/down" --purge > /dev/null; fi
     rm -rf "$LOG" "$MANIFESTS"
     TRACES=$(traces)
@@ -71,7 +71,8 @@ finish() {
     local code=$?
     trap - EXIT
     if ((code != 0)); then
-        for log in "$LOG"/{qat-plugin,kubelet,containerd}.log; do
+        shopt -s nullglob
+        for log in /var/log/pods/*/*/*.log "$LOG"/{containerd,kubelet,qat-plugin}*.log; do
             printf '\n--- the end of %s\n' "$log" >&2
             tail -n 30 "$log" | cut -c 1-300 >&2 || true
         done
