@@ -43,8 +43,9 @@ pub enum CheckpointError {
     },
 }
 
-/// What of the file matters here. The kubelet's checksum is left alone: it is a hash of the
-/// text in which Go prints its own structures.
+/// What of the file matters here; newer kubelets write more. The kubelet's checksum is left alone: it
+/// is a hash of the text in which Go prints its own structures. A kubelet that finds it wrong forgets
+/// everything, and to count those devices as held is the safe side.
 #[derive(Deserialize)]
 struct Checkpoint {
     #[serde(rename = "Data")]
@@ -155,6 +156,8 @@ mod tests {
         let who = || "container c of the pod with UID u1".to_owned();
         let wanted = vec![("a", "example.com/x", who()), ("b", "example.com/x", who())];
         assert_eq!(ids(&parse(by_node).unwrap()), wanted);
+        let newer = r#"{"BootID":"b","Data":{"PodDeviceEntries":null,"More":[]},"Checksum":1}"#;
+        assert!(parse(newer.as_bytes()).unwrap().is_empty());
         assert_eq!(ids(&parse(plain).unwrap()), wanted);
         assert!(
             parse(br#"{"Data":{"PodDeviceEntries":null}}"#)

@@ -6,10 +6,10 @@ use crate::{
 };
 use device_plugin::{
     DevicePlugin, KubeletDir, Supervisor,
-    pods::{CHECKPOINT, PodResources, PodResourcesError, Pods, Source},
+    pods::{CHECKPOINT, PodResources, PodResourcesError, Pods, Source, read_checkpoint},
 };
 use node_sim::{EventKind, Fault, Kubelet, KubeletOptions, PodResources as Age, PodSpec};
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -62,6 +62,26 @@ impl Node {
         let asked = |event: &EventKind| matches!(event, EventKind::PodResources { .. });
         self.kubelet.transcript().count(asked)
     }
+}
+
+/// `tests/data` has what kubelet 1.20.2 wrote and answered for a pod of two containers.
+#[test]
+fn the_checkpoint_of_a_real_kubelet_is_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoint-1.20.2.json");
+    let held = read_checkpoint(&path).unwrap();
+    let all: Vec<_> = held
+        .iter()
+        .map(|(id, resource, holder)| (id, resource, holder.container.as_str()))
+        .collect();
+    let (fast, plain) = ("example.com/fast", "example.com/plain");
+    let wanted = [
+        ("f0", fast, "one"),
+        ("f1", fast, "one"),
+        ("f2", fast, "one"),
+        ("p0", plain, "one"),
+        ("p1", plain, "two"),
+    ];
+    assert_eq!(all, wanted);
 }
 
 #[tokio::test]

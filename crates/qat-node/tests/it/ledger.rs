@@ -1,12 +1,12 @@
 //! A VF is in one pool at a time, and changes it only when nobody holds it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use device_plugin::pods::{
-    CheckpointError, Holder, Holdings, Pod, PodResourcesError, PodView, Source,
+    CheckpointError, Holder, Holdings, Pod, PodResourcesError, PodView, Source, read_checkpoint,
 };
 use node_sim::{Machine, Profile};
 use qat_node::{Ledger, NodeState, Verdict, facts, judge};
@@ -208,6 +208,27 @@ fn where_nobody_says_what_pods_hold_an_open_vf_counts_as_held() {
     let known = judge(&first, &look, &ledger(view(now, &[])), now);
     assert_eq!(places(&known, vfs[1]), [("cy", None)]);
     assert_eq!(judge(&known, &look, &ledger(silence(now)), now), known);
+}
+
+/// What a real kubelet wrote while pods held VFs of ours: see `tests/kubelet`.
+#[test]
+fn the_checkpoint_of_a_real_kubelet_keeps_its_vfs_from_other_pools() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoint-1.20.2.json");
+    let held = PodView {
+        source: Source::Checkpoint {
+            instead: PodResourcesError::Absent { path: path.clone() },
+        },
+        holdings: read_checkpoint(&path).unwrap(),
+        ..view(Instant::now(), &[])
+    };
+    let ledger = ledger(held);
+    let vf: PciAddress = "0000:6b:00.1".parse().unwrap();
+    assert_eq!(ledger.objection(vf, &pool("cy")), None);
+    let objection = ledger.objection(vf, &pool("dc")).unwrap().to_string();
+    assert!(
+        objection.contains("holds it as qat.intel.com/cy"),
+        "{objection}"
+    );
 }
 
 #[test]
