@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 const RESOURCE: &str = "qat.intel.com/cy";
-const VFS: usize = 128;
+/// The other one: the node has 128 VFs, half of them in each.
+const OTHER: &str = "qat.intel.com/dc";
+const VFS_OF_EACH: usize = 64;
 /// Callers of Allocate at once.
 const CALLERS: usize = 32;
 
@@ -71,10 +73,11 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The kubelet has a list of all VFs.
+/// The kubelet has both lists, with all VFs.
 async fn ready(scene: &Scene) -> anyhow::Result<()> {
-    let all = |view: &ResourceView| view.streaming && view.allocatable == VFS;
+    let all = |view: &ResourceView| view.streaming && view.allocatable == VFS_OF_EACH;
     scene.kubelet.wait_for(RESOURCE, all, DEADLINE).await?;
+    scene.kubelet.wait_for(OTHER, all, DEADLINE).await?;
     Ok(())
 }
 
@@ -97,7 +100,7 @@ async fn starts(scene: &Scene, times: Times) -> anyhow::Result<(Daemon, Vec<Dura
     }
 }
 
-/// From the moment that kubelet.sock is there to the list of all VFs.
+/// From the moment that kubelet.sock is there to both lists, with all VFs.
 async fn restarts(
     scene: &Scene,
     daemon: &Daemon,
@@ -124,10 +127,11 @@ async fn restarts(
 async fn allocate(scene: &Scene, times: Times, callers: usize) -> anyhow::Result<Vec<Duration>> {
     let socket = scene.node.kubelet_dir().join("qat.intel.com-cy.sock");
     let client = dial(&socket).await?;
-    let vfs = scene.node.vfs();
+    let view = scene.kubelet.resource(RESOURCE);
+    let vfs = view.context("the resource is registered")?.devices;
     let mut running = JoinSet::new();
     for caller in 0..callers {
-        let (mut client, id) = (client.clone(), vfs[caller].to_string());
+        let (mut client, id) = (client.clone(), vfs[caller].id.clone());
         running.spawn(async move {
             let mut took = Vec::new();
             for _ in 0..times.calls {

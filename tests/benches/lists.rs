@@ -1,6 +1,5 @@
 //! From a set of devices that is published to the list that a kubelet has read: compared, encoded, sent
 //! over a unix socket, decoded.
-#![expect(missing_docs, reason = "criterion's macros write functions")]
 #![expect(clippy::unwrap_used, reason = "a bench says what it needs")]
 
 use std::sync::Arc;
