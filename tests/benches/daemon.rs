@@ -130,8 +130,8 @@ async fn allocate(scene: &Scene, times: Times, callers: usize) -> anyhow::Result
     let view = scene.kubelet.resource(RESOURCE);
     let vfs = view.context("the resource is registered")?.devices;
     let mut running = JoinSet::new();
-    for caller in 0..callers {
-        let (mut client, id) = (client.clone(), vfs[caller].id.clone());
+    for vf in vfs.into_iter().take(callers) {
+        let (mut client, id) = (client.clone(), vf.id);
         running.spawn(async move {
             let mut took = Vec::new();
             for _ in 0..times.calls {
