@@ -14,4 +14,5 @@ mod names;
 mod plugins;
 mod profiles;
 mod render;
+mod rivals;
 mod workspace;
