@@ -107,6 +107,7 @@ mod connections;
 mod device;
 mod device_set;
 mod device_watch;
+mod dial;
 mod dir_watch;
 mod edits;
 mod error;

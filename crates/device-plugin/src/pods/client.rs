@@ -1,6 +1,7 @@
 //! The kubelet's pod resources interface.
 
 use super::holdings::{Holder, Holdings, Pod};
+use crate::dial::{dial, innermost};
 use kubelet_api::podresources::v1::{
     self as api, pod_resources_lister_client::PodResourcesListerClient,
 };
@@ -12,10 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::timeout;
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Status, transport::Channel};
 
 /// How long the kubelet may take to answer. It answers from its memory.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -180,19 +178,15 @@ impl PodResources {
             let path = self.socket.clone();
             return Err(PodResourcesError::Absent { path });
         }
-        let path = self.socket.to_str();
-        let path = path.ok_or_else(|| self.unreachable("its path is not UTF-8"))?;
-        let endpoint = Endpoint::from_shared(format!("unix://{path}"));
-        let endpoint = endpoint.map_err(|error| self.unreachable(&innermost(&error)))?;
-        let channel = endpoint.connect().await;
-        let channel = channel.map_err(|error| self.unreachable(&innermost(&error)))?;
+        let channel = dial(&self.socket).await;
+        let channel = channel.map_err(|reason| self.unreachable(reason))?;
         Ok(PodResourcesListerClient::new(channel))
     }
 
-    fn unreachable(&self, reason: &str) -> PodResourcesError {
+    fn unreachable(&self, reason: String) -> PodResourcesError {
         PodResourcesError::Unreachable {
             path: self.socket.clone(),
-            reason: reason.to_owned(),
+            reason,
         }
     }
 
@@ -201,7 +195,7 @@ impl PodResources {
             Code::Unimplemented => PodResourcesError::Unsupported { call },
             Code::ResourceExhausted => PodResourcesError::Busy,
             // What the peer said has no source. What our own side ran into has one.
-            _ if status.source().is_some() => self.unreachable(&innermost(status)),
+            _ if status.source().is_some() => self.unreachable(innermost(status)),
             code => PodResourcesError::Refused {
                 call,
                 message: match status.message() {
@@ -211,15 +205,6 @@ impl PodResources {
             },
         }
     }
-}
-
-/// tonic's own texts are "transport error" and the like. The innermost source says something.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 fn note(pod: api::PodResources, held: &mut Holdings) {

@@ -1,10 +1,14 @@
 //! The announcement of a resource.
 
 use super::convert::options;
-use crate::{kubelet_dir::KubeletDir, plugin::PluginOptions, resource_name::ResourceName};
+use crate::{
+    dial::{dial, innermost},
+    kubelet_dir::KubeletDir,
+    plugin::PluginOptions,
+    resource_name::ResourceName,
+};
 use kubelet_api::deviceplugin::v1beta1::{self as api, registration_client::RegistrationClient};
-use std::{error::Error, path::Path};
-use tonic::transport::Endpoint;
+use std::error::Error;
 
 /// Why the kubelet does not take a resource.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -20,29 +24,14 @@ pub(crate) enum RegisterError {
     TimedOut,
 }
 
-impl RegisterError {
-    /// Takes the innermost source, which is the one that says something: tonic's own texts are
-    /// "transport error" and the like.
-    pub(crate) fn unreachable(error: &(dyn Error + 'static)) -> Self {
-        let mut innermost = error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
-        let reason = innermost.to_string();
-        Self::Unreachable { reason }
-    }
-}
-
 /// Announces a resource to the kubelet, which dials its socket before it answers.
 pub(crate) async fn register(
     dir: &KubeletDir,
     resource: &ResourceName,
     wanted: PluginOptions,
 ) -> Result<(), RegisterError> {
-    let channel = endpoint(&dir.kubelet_socket())?
-        .connect()
-        .await
-        .map_err(|error| RegisterError::unreachable(&error))?;
+    let unreachable = |reason| RegisterError::Unreachable { reason };
+    let channel = dial(&dir.kubelet_socket()).await.map_err(unreachable)?;
     let request = api::RegisterRequest {
         version: api::VERSION.to_owned(),
         endpoint: resource.socket_name(),
@@ -52,7 +41,7 @@ pub(crate) async fn register(
     match RegistrationClient::new(channel).register(request).await {
         Ok(_) => Ok(()),
         // What the peer said has no source. What our own side ran into has one.
-        Err(status) if status.source().is_some() => Err(RegisterError::unreachable(&status)),
+        Err(status) if status.source().is_some() => Err(unreachable(innermost(&status))),
         Err(status) => Err(RegisterError::Refused {
             message: match status.message() {
                 "" => status.code().description().to_owned(),
@@ -60,12 +49,4 @@ pub(crate) async fn register(
             },
         }),
     }
-}
-
-fn endpoint(socket: &Path) -> Result<Endpoint, RegisterError> {
-    let path = socket.to_str().ok_or_else(|| RegisterError::Unreachable {
-        reason: "the path of its socket is not UTF-8".to_owned(),
-    })?;
-    Endpoint::from_shared(format!("unix://{path}"))
-        .map_err(|error| RegisterError::unreachable(&error))
 }
