@@ -3,15 +3,16 @@
 //! The kernel answers each of these reads from memory and without the device's lock, so they work
 //! in the middle of an unbind that never ends. The others are in [`crate::blocking`].
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::address::PciAddress;
 use crate::cpus::CpuList;
 use crate::driver::DriverName;
 use crate::error::AttrError;
-use crate::fs::{Base, link_value, read_number, read_text, read_text_at};
+use crate::fs::{Base, link_value, list, read_number, read_text, read_text_at};
 use crate::identity::Identity;
-use crate::numbers::{IommuGroupId, NumaNode};
+use crate::numbers::{IommuGroupId, NumaNode, VfIndex};
 use crate::root::SysfsRoot;
 
 /// Reads vendor, device, subsystem and class of a function from `modalias`.
@@ -136,6 +137,45 @@ pub fn vf_offset(root: &SysfsRoot, address: PciAddress) -> Result<Option<u16>, A
 /// [`AttrError::Read`], [`AttrError::NotText`] or [`AttrError::Invalid`].
 pub fn vf_stride(root: &SysfsRoot, address: PciAddress) -> Result<Option<u16>, AttrError> {
     optional(read_number(&root.pci_device(address).join("sriov_stride")))
+}
+
+/// Reads whether virtual functions that are made are given to a driver at once
+/// (`sriov_drivers_autoprobe`, Linux 4.12).
+///
+/// Costs three calls. `Ok(None)` if the file is missing.
+///
+/// # Errors
+///
+/// [`AttrError::Read`], [`AttrError::NotText`] or [`AttrError::Invalid`].
+pub fn drivers_autoprobe(root: &SysfsRoot, address: PciAddress) -> Result<Option<bool>, AttrError> {
+    let path = root.pci_device(address).join("sriov_drivers_autoprobe");
+    optional(read_number::<u8>(&path).map(|number| number != 0))
+}
+
+/// Follows the `virtfnN` links of a physical function: its virtual functions by number.
+///
+/// A number that `sriov_numvfs` would say too, without waiting for anybody. Costs one listing, and one
+/// call for each. A link that goes away meanwhile is left out.
+///
+/// # Errors
+///
+/// Any [`AttrError`]; [`AttrError::is_gone`] means that there is no such function.
+pub fn vf_links(
+    root: &SysfsRoot,
+    address: PciAddress,
+) -> Result<BTreeMap<VfIndex, PciAddress>, AttrError> {
+    let directory = root.pci_device(address);
+    let mut vfs = BTreeMap::new();
+    for entry in list(&directory)? {
+        let Some(index) = VfIndex::from_link_name(&entry.name) else {
+            continue;
+        };
+        let path = directory.join(&entry.name);
+        if let Some(vf) = link_value(Base::cwd(), &path, "a link to a PCI function")? {
+            vfs.insert(index, vf);
+        }
+    }
+    Ok(vfs)
 }
 
 pub(crate) fn identity_at(base: Base<'_>, entry: &Path) -> Result<Identity, AttrError> {

@@ -10,6 +10,8 @@
 //! - `sriov_numvfs` of a physical function whose virtual functions are being removed. To know how
 //!   many there are, count the `virtfnN` links instead: [`crate::Sriov::vfs`].
 //!
+//! Writes can wait as well, and all of them are in [`crate::Write`].
+//!
 //! A thread in that state keeps its process from exiting. So these reads ask for a
 //! [`MayBlock`], which only code makes that can be abandoned as a whole: a child process with a
 //! deadline, a short-lived command that a person can interrupt and leave behind.

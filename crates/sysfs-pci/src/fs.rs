@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, Stat as RawStat, major, minor, openat, readlinkat_raw,
-    statat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat as RawStat, major, minor,
+    openat, openat2, readlinkat_raw, statat,
 };
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, read, write};
 
 pub(crate) use self::base::{Base, Dir};
 use crate::error::AttrError;
@@ -261,6 +261,40 @@ fn entries(directory: &Open) -> Result<Vec<Entry>, Errno> {
             }
         }
     }
+}
+
+/// Writes to a file below `root` in one call. Costs four calls: open of the root and of the file,
+/// write, and the two closes as one each.
+///
+/// The file must exist, and no link on the way to it may lead out of the root.
+pub(crate) fn write_below(root: &Path, relative: &Path, bytes: &[u8]) -> Result<(), Errno> {
+    let file = open_below(root, relative)?;
+    match call(|| write(&file, bytes))? {
+        written if written == bytes.len() => Ok(()),
+        _part => Err(Errno::IO),
+    }
+}
+
+fn open_below(root: &Path, relative: &Path) -> Result<Open, Errno> {
+    // Neither created nor truncated: on a file that is not there `O_CREAT` would turn ENOENT into
+    // EACCES.
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let base = open(Base::cwd(), root, OFlags::DIRECTORY | OFlags::PATH)?;
+    match call(|| openat2(&base, relative, flags, Mode::empty(), ResolveFlags::BENEATH)) {
+        // Linux before 5.6, and sandboxes that do not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => {}
+        result => return result.map(Open),
+    }
+    let canonical = |path: &Path| {
+        count();
+        path.canonicalize()
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    };
+    let path = canonical(&root.join(relative))?;
+    if !path.starts_with(canonical(root)?) {
+        return Err(Errno::XDEV);
+    }
+    call(|| openat(CWD, &path, flags, Mode::empty())).map(Open)
 }
 
 fn open(base: Base<'_>, path: &Path, flags: OFlags) -> Result<Open, Errno> {

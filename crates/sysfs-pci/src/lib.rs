@@ -90,6 +90,13 @@
 //! just as long, without a way to interrupt it. Nothing outside [`blocking`] reads these, and the
 //! functions there ask for a proof that the caller can be abandoned.
 //!
+//! # Writing
+//!
+//! To write to an attribute is to give the kernel a command: bind this function, make virtual
+//! functions. A [`Write`] is such a command as data, so that it can be planned, shown and handed to
+//! a process that may be abandoned, and [`Write::perform`] gives it. The kernel answers with an
+//! error number, which [`WriteError`] keeps.
+//!
 //! # What it costs
 //!
 //! All file system calls go through [`fs`], which counts them; [`Scanner`] has the table of what a
@@ -97,8 +104,8 @@
 //!
 //! # What is not here
 //!
-//! Nothing is written. PCI configuration space, BARs and capabilities are not read, and device
-//! nodes are not opened.
+//! PCI configuration space, BARs and capabilities are not read, device nodes are not opened, and
+//! nothing decides what to write.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -116,11 +123,12 @@ mod scan;
 mod snapshot;
 mod text;
 mod visit;
+mod write;
 
 pub use self::address::PciAddress;
 pub use self::attributes::{
-    driver, enable_count, identity, iommu_group, local_cpus, numa_node, physfn, total_vfs,
-    vf_offset, vf_stride,
+    driver, drivers_autoprobe, enable_count, identity, iommu_group, local_cpus, numa_node, physfn,
+    total_vfs, vf_links, vf_offset, vf_stride,
 };
 pub use self::cpus::CpuList;
 pub use self::driver::DriverName;
@@ -134,3 +142,4 @@ pub use self::snapshot::{
     Function, Neighbour, NeighbourDriver, Role, ScanFailure, Snapshot, Sriov,
 };
 pub use self::text::{ParseError, decimal};
+pub use self::write::{AttributeName, Write, WriteError};

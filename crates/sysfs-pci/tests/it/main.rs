@@ -16,3 +16,5 @@ mod partial;
 mod scan;
 #[cfg(test)]
 mod tree;
+#[cfg(test)]
+mod writes;
