@@ -140,6 +140,21 @@ impl AttrError {
         }
     }
 
+    /// The error for an answer of the kernel to a read, as in `errno(3)`: for those who have it made by
+    /// another process.
+    #[must_use]
+    pub fn answered(path: &Path, errno: i32) -> Self {
+        Self::refused(path, Errno::from_raw_os_error(errno))
+    }
+
+    /// What the kernel answered, as in `errno(3)`; `None` if it did and the content was wrong.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::NotText { .. } | Self::Invalid { .. } => None,
+            _ => Some(self.os_error().raw()),
+        }
+    }
+
     pub(crate) fn unparsed(path: &Path, error: ParseError) -> Self {
         Self::Invalid {
             path: path.to_owned(),

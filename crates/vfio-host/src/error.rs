@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sysfs_pci::{AttrError, IommuGroupId};
+use sysfs_pci::{AttrError, IommuGroupId, PciAddress};
 use thiserror::Error;
 
 use crate::DeviceNumbers;
@@ -13,6 +13,15 @@ use crate::DeviceNumbers;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HostError {
+    /// An attribute of the function cannot be read.
+    #[error("cannot look at {address}")]
+    Function {
+        /// The function.
+        address: PciAddress,
+        /// What went wrong.
+        #[source]
+        source: AttrError,
+    },
     /// The group does not exist (any more). Read the functions' links again.
     #[error("IOMMU group {group} does not exist")]
     NoGroup {
@@ -105,6 +114,17 @@ pub enum NodeError {
         /// What went wrong, as text.
         reason: String,
     },
+}
+
+impl HostError {
+    /// Whether the function or its group is not there (any more): look again.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::NoGroup { .. } => true,
+            Self::Function { source, .. } => source.is_gone(),
+            _ => false,
+        }
+    }
 }
 
 impl NodeError {

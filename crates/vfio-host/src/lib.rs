@@ -56,10 +56,12 @@
 //! - [`control_node`], [`group_node`] and [`cdev_node`] tell which nodes are really there.
 //! - [`Host::recheck`] asks the machine about one function now: can it be handed out?
 //! - [`read_group`] reads one group now.
+//! - [`bind`] plans and executes binding and giving back, with records in a [`StateDir`].
+//! - [`worker`] gives the commands that may never return, from a process that can be left behind.
 //!
 //! Nothing here opens a device node, because opening the node of a group that a process is about
-//! to use makes that process fail with `EBUSY`. Nothing here reads an attribute whose read can block
-//! behind a stuck unbind (`driver_override`, `uevent`, `sriov_numvfs`).
+//! to use makes that process fail with `EBUSY`. Nothing but a worker reads an attribute whose read can
+//! block behind a stuck unbind (`driver_override`, `uevent`, `sriov_numvfs`), or writes to one.
 //!
 //! ```no_run
 //! use vfio_host::Host;
@@ -73,11 +75,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Not covered: binding and unbinding, the ioctls of VFIO, platform devices other than as members
+//! Not covered: making virtual functions, the ioctls of VFIO, platform devices other than as members
 //! of a group.
 
 #![forbid(unsafe_code)]
 
+pub mod bind;
 mod drivers;
 mod error;
 mod facts;
@@ -88,6 +91,8 @@ mod numbers;
 mod recheck;
 mod refusal;
 mod root;
+mod state_dir;
+pub mod worker;
 
 pub use drivers::VfioDrivers;
 pub use error::{HostError, NodeError};
@@ -99,3 +104,4 @@ pub use numbers::DeviceNumbers;
 pub use recheck::{Host, Usable};
 pub use refusal::Refusal;
 pub use root::DevRoot;
+pub use state_dir::{DeviceLock, StateDir, StateError};

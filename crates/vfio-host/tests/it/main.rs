@@ -16,3 +16,5 @@ mod recheck_node;
 mod scanned;
 /// Trees that look like sysfs and `/dev`.
 mod tree;
+/// Commands in a process of their own.
+mod worker;
