@@ -4,13 +4,13 @@
 //! may be never, and whoever wrote to `unbind`, to `sriov_numvfs` or to an attribute of the driver that
 //! removes virtual functions waits with it. A signal does not end that: a thread in such a write keeps
 //! its whole process from exiting. So the write is made in a **worker**: a child process, started from
-//! the same binary, that takes one [`Request`] after another and answers each. When an answer does not
+//! the same binary, that takes one request after another and answers each. When an answer does not
 //! come in time the worker is *abandoned*: it is neither waited for nor killed (a kill would only turn
 //! its sleep into one that cannot be interrupted), and it ends by itself when the kernel returns.
 //!
 //! ```text
-//! caller ── Request, one line of JSON ──► worker ──► one read or write in sysfs
-//!        ◄─ Answer,  one line of JSON ──
+//! caller ── request, one line of JSON ──► worker ──► one read or write in sysfs
+//!        ◄─ answer,  one line of JSON ──
 //! ```
 //!
 //! Both lines go over the worker's standard input, which is a socket. Its standard output is the file of
