@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+/// What may be bound and given back.
+mod bind_plan;
 /// Single facts: IOMMU, no-IOMMU groups, the deny-list.
 mod facts;
 /// Groups from scans and from live reads, and their viability.
