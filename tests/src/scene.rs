@@ -62,13 +62,14 @@ impl Scene {
         Ok(log)
     }
 
-    /// Starts the daemon with a short time between looks, so that changes show soon.
+    /// Starts the daemon with a short time between looks, so that changes show soon. It binds nothing
+    /// unless `args` say so: the trees alone take no commands.
     ///
     /// # Errors
     ///
     /// When it cannot be started.
     pub fn daemon(&self, args: &[&str]) -> anyhow::Result<Daemon> {
-        let mut all = vec!["--rescan-interval=100ms"];
+        let mut all = vec!["--rescan-interval=100ms", "--manage-binding=false"];
         all.extend(args);
         Daemon::start(self.node.root(), &all, &[])
     }

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 /// Offers the Intel QuickAssist (QAT) virtual functions of this node to Kubernetes.
 ///
@@ -22,7 +22,7 @@ use clap::Parser;
     // As in Go the last one counts: overlays of manifests append their own.
     args_override_self = true
 )]
-pub(crate) struct Args {
+pub(crate) struct Line {
     /// Driver that VFs must be bound to: vfio-pci [env: DPDK_DRIVER] [default: vfio-pci]
     #[arg(long, value_name = "DRIVER", allow_hyphen_values = true)]
     pub(crate) dpdk_driver: Option<String>,
@@ -58,24 +58,52 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", allow_hyphen_values = true)]
     pub(crate) log_format: Option<String>,
 
+    /// Bind VFs that are not bound, and keep them so: true or false [default: true, unless /sys is
+    /// read-only]
+    #[arg(long, value_name = "BOOL", allow_hyphen_values = true, num_args = 0..=1,
+          default_missing_value = "true", require_equals = true)]
+    pub(crate) manage_binding: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) places: Places,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Where the machine and the kubelet are.
+#[derive(Debug, Args)]
+pub(crate) struct Places {
     /// Where the host's /sys is mounted [default: /sys]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) sysfs_root: Option<PathBuf>,
 
     /// Where the host's /dev is mounted [default: /dev]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) dev_root: Option<PathBuf>,
 
     /// Where the host's debugfs is mounted [default: kernel/debug under the sysfs root]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) debugfs_root: Option<PathBuf>,
 
     /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) kubelet_dir: Option<PathBuf>,
 
     /// The kubelet's pod-resources socket, which says what pods hold; where it is not mounted the
     /// kubelet's checkpoint stands in [default: pod-resources/kubelet.sock beside the kubelet dir]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", global = true)]
     pub(crate) pod_resources_socket: Option<PathBuf>,
+
+    /// Where records of changes and locks are kept [default: qat-plugin in the kubelet dir]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// What else the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Gives commands that may block to the kernel, for another process of this program
+    #[command(hide = true)]
+    Worker,
 }

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 
 /// Long options, which Go takes with a single dash too.
-const LONG: [&str; 12] = [
+const LONG: [&str; 14] = [
     "dpdk-driver",
     "kernel-vf-drivers",
     "max-num-devices",
@@ -20,6 +20,8 @@ const LONG: [&str; 12] = [
     "debugfs-root",
     "kubelet-dir",
     "pod-resources-socket",
+    "manage-binding",
+    "state-dir",
 ];
 
 /// klog flags that are either there or not.

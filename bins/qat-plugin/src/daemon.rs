@@ -18,6 +18,9 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
     for warning in &settings.warnings {
         warn!("{warning}");
     }
+    if let Some(why) = settings.unbound {
+        info!("VFs are not bound to their driver by this plugin: {why}");
+    }
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()

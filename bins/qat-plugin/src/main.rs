@@ -6,6 +6,7 @@ mod compat;
 mod daemon;
 mod settings;
 mod value;
+mod worker;
 
 use std::env;
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use plugin_admin::TelemetryError;
 
-use crate::args::Args;
+use crate::args::{Command, Line};
 use crate::settings::SettingsError;
 
 #[expect(
@@ -33,7 +34,10 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let typed = compat::translate(env::args_os());
-    let args = Args::parse_from(typed.line);
+    let args = Line::parse_from(typed.line);
+    if let Some(Command::Worker) = args.command {
+        return worker::run(&args.places);
+    }
     let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
     let mut settings = settings::resolve(args, &variable)?;
     settings.warnings.extend(typed.ignored.warning());

@@ -8,17 +8,22 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use plugin_admin::LogFormat;
+use qat_node::binding::{KeeperSettings, Tools};
 use qat_node::{NodeSettings, Roots, RootsError};
 use qat_policy::{AllocationPolicy, Family, ResourceNames};
+use vfio_host::{Host, VfioDrivers};
 
-use crate::args::Args;
+use crate::args::{Line, Places};
 use crate::value::{Setting, Source, parse_time};
+use crate::worker;
 
 /// Everything the daemon needs to know, validated.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// What to offer, from where, to whom.
     pub(crate) node: NodeSettings,
+    /// Why VFs are not bound, if they are not.
+    pub(crate) unbound: Option<&'static str>,
     /// How much to log, klog's scale.
     pub(crate) verbosity: u8,
     /// How the log looks.
@@ -53,7 +58,7 @@ impl fmt::Display for SettingsError {
 ///
 /// [`SettingsError`] with every problem, not only the first.
 pub(crate) fn resolve(
-    args: Args,
+    args: Line,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Settings, SettingsError> {
     let mut check = Check {
@@ -61,7 +66,7 @@ pub(crate) fn resolve(
         problems: Vec::new(),
         warnings: Vec::new(),
     };
-    let roots = check.roots(&args);
+    let roots = check.roots(&args.places);
     check.value(
         "-dpdk-driver",
         args.dpdk_driver,
@@ -105,6 +110,14 @@ pub(crate) fn resolve(
         Duration::from_secs(5),
         parse_time,
     );
+    let manage = check.value(
+        "--manage-binding",
+        args.manage_binding,
+        None,
+        None,
+        manage_binding,
+    );
+    let state_dir = check.state_dir(&args.places, &roots);
     let log_format = check.value(
         "--log-format",
         args.log_format,
@@ -118,6 +131,11 @@ pub(crate) fn resolve(
     if !problems.is_empty() {
         return Err(SettingsError { problems });
     }
+    let (binding, unbound) = match manage {
+        Some(false) => (None, Some("--manage-binding is false")),
+        None if vfio_host::is_read_only(&roots.sysfs) => (None, Some("sysfs is read-only")),
+        _ => (keeper(&roots, state_dir, &families), None),
+    };
     Ok(Settings {
         node: NodeSettings {
             roots,
@@ -126,7 +144,9 @@ pub(crate) fn resolve(
             cap,
             policy,
             rescan,
+            binding,
         },
+        unbound,
         verbosity,
         log_format,
         warnings,
@@ -193,7 +213,7 @@ impl Check<'_> {
     }
 
     /// The roots that were typed; what was not is in its usual place.
-    fn roots(&mut self, args: &Args) -> Roots {
+    fn roots(&mut self, args: &Places) -> Roots {
         let usual = Roots::default();
         let sysfs = self.path("--sysfs-root", args.sysfs_root.as_deref());
         let dev = self.path("--dev-root", args.dev_root.as_deref());
@@ -222,6 +242,13 @@ impl Check<'_> {
         roots
     }
 
+    /// Where records and locks are: beside the sockets of plugins, which is mounted anyway. The kubelet
+    /// removes the files there when it starts, and leaves directories alone.
+    fn state_dir(&mut self, places: &Places, roots: &Roots) -> PathBuf {
+        self.path("--state-dir", places.state_dir.as_deref())
+            .unwrap_or_else(|| roots.kubelet.path().join("qat-plugin"))
+    }
+
     /// A path that was typed, unless it is a literal `$(NAME)`.
     fn path(&mut self, flag: &'static str, typed: Option<&Path>) -> Option<PathBuf> {
         let typed = typed?;
@@ -233,6 +260,38 @@ impl Check<'_> {
             source: Source::Flag(flag),
         };
         self.checked(&setting, None, |text| Ok(Some(PathBuf::from(text))))
+    }
+}
+
+/// What it takes to keep VFs bound.
+fn keeper(
+    roots: &Roots,
+    state_dir: PathBuf,
+    families: &BTreeSet<Family>,
+) -> Option<KeeperSettings> {
+    let host = Host {
+        sysfs: roots.sysfs.clone(),
+        dev: roots.dev.clone(),
+        drivers: qat_policy::vfio_drivers(),
+    };
+    let tools = Tools {
+        host,
+        state_dir,
+        workers: worker::command(&roots.sysfs),
+    };
+    // The default has `vfio-pci`.
+    let drivers = VfioDrivers::default();
+    Some(KeeperSettings {
+        rules: qat_policy::bind_rules(families, drivers.iter().next()?),
+        tools,
+    })
+}
+
+fn manage_binding(text: &str) -> Result<Option<bool>, String> {
+    match text {
+        "true" => Ok(Some(true)),
+        "false" => Ok(Some(false)),
+        _ => Err(format!("`{text}` is neither true nor false")),
     }
 }
 

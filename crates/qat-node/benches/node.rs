@@ -42,6 +42,7 @@ impl Bench {
             cap: None,
             policy: AllocationPolicy::None,
             rescan: Duration::from_secs(5),
+            binding: None,
         };
         Self {
             settings,

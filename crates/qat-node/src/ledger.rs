@@ -8,6 +8,7 @@ use device_plugin::pods::{PodView, Source};
 use qat_policy::PoolName;
 use sysfs_pci::PciAddress;
 use tokio::time::Instant;
+use vfio_host::bind::Claim;
 
 use crate::resource_text;
 
@@ -86,6 +87,19 @@ impl Ledger {
         (self.nobody_knows() && self.open.get(&vf) != Some(&false)).then_some(Objection::Unknown)
     }
 
+    /// Who holds a VF, for those who want to bind it or take it from its driver.
+    pub fn claim(&self, vf: PciAddress) -> Claim {
+        match (self.answers.get(&vf), &self.view) {
+            (Some(answer), _) => Claim::Held {
+                by: format!("a pod that was just given {}", answer.resource),
+            },
+            (None, Some(view)) => claim(view, vf),
+            (None, None) => Claim::Unknown {
+                why: "nobody was asked yet".to_owned(),
+            },
+        }
+    }
+
     /// Whether a VF may leave its pool: nobody holds it, as of a question that was put after `since`.
     ///
     /// Where nobody can be asked, the VF itself says whether it is open, if it is still there.
@@ -101,6 +115,19 @@ impl Ledger {
             None if self.nobody_knows() => false,
             _ => !view.holdings.is_held(&vf.to_string()),
         }
+    }
+}
+
+/// Who holds a VF, as a view of the pods has it.
+pub fn claim(view: &PodView, vf: PciAddress) -> Claim {
+    match (view.holdings.holder(&vf.to_string()), &view.source) {
+        (Some((resource, holder)), _) => Claim::Held {
+            by: format!("{holder} as {resource}"),
+        },
+        (None, source @ Source::Nobody { .. }) => Claim::Unknown {
+            why: source.shortcoming().unwrap_or_default(),
+        },
+        (None, Source::Kubelet | Source::Checkpoint { .. }) => Claim::None,
     }
 }
 

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+pub mod binding;
 mod journal;
 mod judge;
 mod ledger;
@@ -40,7 +41,7 @@ mod text;
 pub use self::backend::{HandedOut, PoolBackend};
 pub use self::journal::{Fact, Journal, Weight, facts};
 pub use self::judge::{Advertised, NodeState, Verdict, judge};
-pub use self::ledger::{Ledger, Objection};
+pub use self::ledger::{Ledger, Objection, claim};
 pub use self::look::{Look, Looker};
 pub use self::node::{NodeSettings, run};
 pub use self::recheck::{Recheck, RecheckError};

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::binding::{Keeper, KeeperSettings, Report};
 use crate::journal::{Journal, facts};
 use crate::judge::doubtful;
 use crate::text::chain;
@@ -42,6 +43,8 @@ pub struct NodeSettings {
     pub policy: AllocationPolicy,
     /// Time between two looks.
     pub rescan: Duration,
+    /// What it takes to keep VFs bound; `None`: nothing is bound.
+    pub binding: Option<KeeperSettings>,
 }
 
 impl NodeSettings {
@@ -63,16 +66,21 @@ impl NodeSettings {
 /// ends this: a pool that cannot be offered is said once and left out.
 ///
 /// The first list waits for the answer to who holds what, two seconds at the longest.
+///
+/// VFs that are not bound are bound meanwhile, if [`NodeSettings::binding`] is given.
 pub async fn run(settings: NodeSettings, stop: CancellationToken) {
-    let (mut owner, mut handed_out) = Owner::new(&settings);
+    let (mut owner, mut inbox) = Owner::new(&settings);
     let mut timer = interval(settings.rescan);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while let Some(event) = stop
-        .run_until_cancelled(next_event(&mut handed_out, &mut timer))
-        .await
-    {
+    while let Some(event) = stop.run_until_cancelled(inbox.next(&mut timer)).await {
         match event {
             Event::HandedOut(given) => owner.ledger.answered(&given.pool, &given.vfs, given.at),
+            Event::Bound(report) => {
+                if let Some(keeper) = &mut owner.keeper {
+                    keeper.note(report, Instant::now());
+                }
+                owner.turn().await;
+            }
             Event::Tick => {
                 stop.run_until_cancelled(owner.ask()).await;
                 owner.turn().await;
@@ -86,20 +94,27 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
 enum Event {
     /// VFs were handed out.
     HandedOut(HandedOut),
+    /// VFs were bound, or could not be.
+    Bound(Report),
     /// It is time to look.
     Tick,
 }
 
-/// Waits for the next event. What was handed out comes first: the look is to know of it.
-async fn next_event(
-    handed_out: &mut mpsc::UnboundedReceiver<HandedOut>,
-    timer: &mut Interval,
-) -> Event {
-    tokio::select! {
-        biased;
-        // The owner has a sender itself, so that this never ends.
-        Some(given) = handed_out.recv() => Event::HandedOut(given),
-        _ = timer.tick() => Event::Tick,
+/// Where events come from. The owner has a sender of each channel itself, so that none ever ends.
+struct Inbox {
+    handed_out: mpsc::UnboundedReceiver<HandedOut>,
+    reports: mpsc::UnboundedReceiver<Report>,
+}
+
+impl Inbox {
+    /// Waits for the next event. What was handed out comes first: the look is to know of it.
+    async fn next(&mut self, timer: &mut Interval) -> Event {
+        tokio::select! {
+            biased;
+            Some(given) = self.handed_out.recv() => Event::HandedOut(given),
+            Some(report) = self.reports.recv() => Event::Bound(report),
+            _ = timer.tick() => Event::Tick,
+        }
     }
 }
 
@@ -118,16 +133,21 @@ struct Owner {
     pods: Pods,
     ledger: Ledger,
     handed_out: mpsc::UnboundedSender<HandedOut>,
+    keeper: Option<Keeper>,
+    /// Keeps the channel of reports open where there is no keeper.
+    _reports: mpsc::UnboundedSender<Report>,
 }
 
 impl Owner {
-    fn new(settings: &NodeSettings) -> (Self, mpsc::UnboundedReceiver<HandedOut>) {
+    fn new(settings: &NodeSettings) -> (Self, Inbox) {
         let Roots {
             kubelet,
             pod_resources,
             ..
         } = &settings.roots;
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (handed_out, given) = mpsc::unbounded_channel();
+        let (reports, done) = mpsc::unbounded_channel();
+        let keeper = settings.binding.clone();
         let owner = Self {
             looker: Looker::new(&settings.roots, settings.rules()),
             journal: Journal::default(),
@@ -139,9 +159,15 @@ impl Owner {
             policy: settings.policy,
             pods: Pods::new(pod_resources, kubelet),
             ledger: Ledger::default(),
-            handed_out: sender,
+            handed_out,
+            keeper: keeper.map(|settings| Keeper::new(settings, reports.clone())),
+            _reports: reports,
         };
-        (owner, receiver)
+        let inbox = Inbox {
+            handed_out: given,
+            reports: done,
+        };
+        (owner, inbox)
     }
 
     /// Asks who holds what: at first, when a decision waits for it, and now and then.
@@ -177,6 +203,9 @@ impl Owner {
             self.publish.send_replace(Arc::new(after.clone()));
         }
         self.update_pools(&after).await;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.tend(&look.inventory, &self.ledger, Instant::now());
+        }
     }
 
     /// Keeps what is advertised: nothing is known, so nothing is taken back.

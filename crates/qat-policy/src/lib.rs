@@ -76,6 +76,7 @@
 
 #![forbid(unsafe_code)]
 
+mod binding;
 mod dev_cfg;
 mod drivers;
 mod family;
@@ -88,6 +89,7 @@ mod services;
 mod support;
 mod table;
 
+pub use self::binding::bind_rules;
 pub use self::drivers::{
     UnknownDrivers, families_of_driver, kernel_vf_driver_names, parse_kernel_vf_drivers,
     vfio_drivers,

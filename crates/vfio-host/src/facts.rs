@@ -1,5 +1,6 @@
 //! Single facts about the host.
 
+use rustix::fs::{StatVfsMountFlags, statvfs};
 use sysfs_pci::{IommuGroupId, SysfsRoot, fs};
 
 /// The name that the kernel gives to groups that it makes for no-IOMMU mode
@@ -30,4 +31,13 @@ pub fn denylist_disabled(sysfs: &SysfsRoot) -> Option<bool> {
 /// and is empty. One listing.
 pub fn iommu_present(sysfs: &SysfsRoot) -> bool {
     fs::list(&sysfs.join("class/iommu")).is_ok_and(|entries| !entries.is_empty())
+}
+
+/// Whether drivers cannot be bound through this sysfs, because it is mounted read-only. 1 call.
+///
+/// A container runtime mounts its own sysfs read-only; what a pod mounts from the host is writable
+/// unless it says otherwise. A mount that cannot be asked counts as writable.
+pub fn is_read_only(sysfs: &SysfsRoot) -> bool {
+    statvfs(sysfs.join("bus/pci/drivers").as_path())
+        .is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

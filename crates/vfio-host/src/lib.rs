@@ -96,7 +96,7 @@ pub mod worker;
 
 pub use drivers::VfioDrivers;
 pub use error::{HostError, NodeError};
-pub use facts::{denylist_disabled, iommu_present, is_no_iommu_group};
+pub use facts::{denylist_disabled, iommu_present, is_no_iommu_group, is_read_only};
 pub use group::{Group, Member, Viability, groups};
 pub use live::read_group;
 pub use node::{NodeKind, VfioNode, cdev_node, control_node, group_node};

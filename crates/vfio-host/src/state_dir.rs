@@ -106,7 +106,8 @@ struct Envelope<T> {
 // === impl StateDir ===
 
 impl StateDir {
-    /// Opens a state directory of this boot, and makes it if it is missing (mode 0700).
+    /// Opens a state directory of this boot, and makes it if it is missing (mode 0700). The directory
+    /// that it is in must be there: one that is not mounted is not to be made by chance.
     ///
     /// # Errors
     ///
@@ -279,11 +280,10 @@ impl DeviceLock {
 }
 
 fn make(path: &Path) -> Result<(), StateError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| failed("make", path, source))
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(_) if path.is_dir() => Ok(()),
+        made => made.map_err(|source| failed("make", path, source)),
+    }
 }
 
 fn holder(file: &mut File) -> String {
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn a_record_is_there_until_it_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::of_boot(dir.path().join("a/b"), "one").unwrap();
+        let state = StateDir::of_boot(dir.path().join("a"), "one").unwrap();
         assert_eq!(state.read::<String>("binds", address()).unwrap(), None);
         state.write("binds", address(), &"first").unwrap();
         state.write("binds", address(), &"second").unwrap();
@@ -325,6 +325,14 @@ mod tests {
         state.remove("binds", address()).unwrap();
         state.remove("binds", address()).unwrap();
         assert_eq!(state.addresses("binds").unwrap(), []);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_mounted_is_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = StateDir::of_boot(dir.path().join("a/b"), "one").unwrap_err();
+        assert!(error.to_string().starts_with("cannot make `"), "{error}");
+        assert!(!dir.path().join("a").exists());
     }
 
     #[test]

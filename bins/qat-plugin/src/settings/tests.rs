@@ -8,7 +8,7 @@ use crate::compat::translate;
 
 fn resolve_with(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let typed = ["qat-plugin"].iter().chain(args).map(OsString::from);
-    let args = Args::try_parse_from(translate(typed).line).unwrap();
+    let args = Line::try_parse_from(translate(typed).line).unwrap();
     let lookup = |name: &str| {
         env.iter()
             .find(|(key, _)| *key == name)

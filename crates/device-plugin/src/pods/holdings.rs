@@ -62,6 +62,13 @@ impl Holdings {
         self.devices.contains_key(id)
     }
 
+    /// Returns under which resource a device of that ID is held, and by whom: the first of each, in
+    /// order of the names.
+    pub fn holder(&self, id: &str) -> Option<(&str, &Holder)> {
+        let (resource, holders) = self.devices.get(id)?.iter().next()?;
+        Some((resource, holders.first()?))
+    }
+
     /// Returns under which resource other than `resource` a device of that ID is held, and by
     /// whom: the first of each, in order of the names.
     pub fn elsewhere(&self, id: &str, resource: &str) -> Option<(&str, &Holder)> {

@@ -28,6 +28,7 @@ impl Site {
             cap: None,
             policy: AllocationPolicy::None,
             rescan: Duration::from_secs(5),
+            binding: None,
         };
         let looker = Looker::new(&settings.roots, settings.rules());
         Self {

@@ -74,7 +74,8 @@ impl BindPlan {
     /// Decides how to bind a function.
     ///
     /// One that is on a VFIO driver already stays there whoever holds it: that is a plan too, which at
-    /// most completes the `driver_override`.
+    /// most completes the `driver_override`. Any other is of no use to a pod as it is, so that only a
+    /// claim that is known is respected.
     ///
     /// # Errors
     ///
@@ -101,7 +102,8 @@ impl BindPlan {
         if rules.vfio.contains(&rules.driver) {
             check_vfio(look, host, rules)?;
         }
-        check_idle(look, claim)?;
+        check_unbinding(look)?;
+        check_held(claim)?;
         Ok(Self::from_to(look, &rules.driver, rules))
     }
 
@@ -180,19 +182,18 @@ fn check_vfio(look: &Look, host: HostFacts, rules: &BindRules) -> Result<(), Bin
     }
 }
 
-/// Nobody uses it.
-fn check_idle(look: &Look, claim: &Claim) -> Result<(), BindRefusal> {
+/// No unbind of it waits for anybody.
+fn check_unbinding(look: &Look) -> Result<(), BindRefusal> {
     if look.driver.is_none() && look.enabled > 0 && look.has_node {
         return Err(BindRefusal::Unbinding);
     }
-    check_claim(claim)
+    Ok(())
 }
 
-fn check_claim(claim: &Claim) -> Result<(), BindRefusal> {
+fn check_held(claim: &Claim) -> Result<(), BindRefusal> {
     match claim {
-        Claim::None => Ok(()),
         Claim::Held { by } => Err(BindRefusal::Allocated { by: by.clone() }),
-        Claim::Unknown { why } => Err(BindRefusal::UseUnknown { why: why.clone() }),
+        Claim::None | Claim::Unknown { .. } => Ok(()),
     }
 }
 
@@ -215,12 +216,14 @@ impl ReleasePlan {
                 });
             }
             driver if *driver != record.found_driver => {
-                check_claim(claim)?;
-                // A function that the kernel's own driver has is always enabled.
+                check_held(claim)?;
+                if let Claim::Unknown { why } = claim {
+                    return Err(BindRefusal::UseUnknown { why: why.clone() });
+                }
                 if look.driver.is_some() && look.enabled > 0 {
                     return Err(BindRefusal::Open);
                 }
-                check_idle(look, claim)?;
+                check_unbinding(look)?;
             }
             _as_found => {}
         }

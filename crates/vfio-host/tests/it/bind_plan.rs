@@ -134,9 +134,6 @@ fn each_obstacle_is_an_error_of_its_own() {
     let held = Claim::Held {
         by: "pod a/b".to_owned(),
     };
-    let unknown = Claim::Unknown {
-        why: "the kubelet is silent".to_owned(),
-    };
 
     for (look, host, claim, code, says) in [
         (
@@ -183,13 +180,6 @@ fn each_obstacle_is_an_error_of_its_own() {
             "modprobe vfio-pci",
         ),
         (&fine, host(), &held, "allocated", "pod a/b"),
-        (
-            &fine,
-            host(),
-            &unknown,
-            "use-unknown",
-            "the kubelet is silent",
-        ),
     ] {
         let refused = refusal(look, host, &rules(), claim);
         assert_eq!(refused.code(), code, "{refused}");
@@ -260,6 +250,11 @@ fn what_is_given_back_is_ours_and_free() {
     let mut open = look(Some("vfio-pci"));
     open.enabled = 1;
     assert_eq!(release(&open, &Claim::None), Err(BindRefusal::Open));
+    let unknown = Claim::Unknown {
+        why: "the kubelet is silent".to_owned(),
+    };
+    let refused = release(&look(Some("vfio-pci")), &unknown).unwrap_err();
+    assert_eq!(refused.code(), "use-unknown");
     let held = Claim::Held {
         by: "pod".to_owned(),
     };
