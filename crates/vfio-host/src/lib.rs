@@ -58,10 +58,13 @@
 //! - [`read_group`] reads one group now.
 //! - [`bind`] plans and executes binding and giving back, with records in a [`StateDir`].
 //! - [`worker`] gives the commands that may never return, from a process that can be left behind.
+//! - With the feature `probe`, `probe` and `Host::probe_group` ask VFIO itself, and `ContainerFile`,
+//!   `GroupFile` and `DeviceFile` open a device as a workload does, which is for tests on a real kernel.
 //!
-//! Nothing here opens a device node, because opening the node of a group that a process is about
-//! to use makes that process fail with `EBUSY`. Nothing but a worker reads an attribute whose read can
-//! block behind a stuck unbind (`driver_override`, `uevent`, `sriov_numvfs`), or writes to one.
+//! Without that feature nothing here opens a device node, because opening the node of a group that a
+//! process is about to use makes that process fail with `EBUSY`. Nothing but a worker reads an attribute
+//! whose read can block behind a stuck unbind (`driver_override`, `uevent`, `sriov_numvfs`), or writes to
+//! one.
 //!
 //! ```no_run
 //! use vfio_host::Host;
@@ -75,19 +78,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Not covered: making virtual functions, the ioctls of VFIO, platform devices other than as members
-//! of a group.
+//! Not covered: making virtual functions, ioctls of VFIO beyond those of the probe, platform devices
+//! other than as members of a group.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "probe"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 
 pub mod bind;
 mod drivers;
 mod error;
 mod facts;
 mod group;
+#[cfg(feature = "probe")]
+#[expect(
+    unsafe_code,
+    reason = "an ioctl is a promise that the compiler cannot check"
+)]
+mod ioctl;
 mod live;
 mod node;
 mod numbers;
+#[cfg(feature = "probe")]
+mod probe;
 mod recheck;
 mod refusal;
 mod root;
@@ -98,9 +110,13 @@ pub use drivers::VfioDrivers;
 pub use error::{HostError, NodeError};
 pub use facts::{denylist_disabled, iommu_present, is_no_iommu_group, is_read_only};
 pub use group::{Group, Member, Viability, groups};
+#[cfg(feature = "probe")]
+pub use ioctl::{ContainerFile, DeviceFile, DeviceInfo, Extension, GroupFile, GroupStatus};
 pub use live::read_group;
 pub use node::{NodeKind, VfioNode, cdev_node, control_node, group_node};
 pub use numbers::DeviceNumbers;
+#[cfg(feature = "probe")]
+pub use probe::{ContainerFacts, GroupProbe, ProbeError, probe};
 pub use recheck::{Host, Usable};
 pub use refusal::Refusal;
 pub use root::DevRoot;

@@ -42,25 +42,66 @@ fn has_lints(manifest: &str) -> bool {
     lines.nth(1) == Some("workspace = true")
 }
 
-/// Complains about the roots of `member` that do not forbid unsafe code.
+/// The one crate that talks to the kernel by ioctl, and the module that does it.
+const UNSAFE: (&str, &str) = ("vfio-host", "mod ioctl;");
+
+/// Complains about the roots of `member` that do not forbid unsafe code. In [`UNSAFE`] they forbid it
+/// without the feature `probe` and otherwise deny it, and one module opts out.
 pub(super) fn unsafe_complaints(member: &Member) -> Vec<String> {
-    // The one crate that may come to talk to the kernel by ioctl; `deny` lets a module opt out.
-    let accepted: &[&str] = match member.name.as_str() {
-        "vfio-host" => &["#![forbid(unsafe_code)]", "#![deny(unsafe_code)]"],
-        _ => &["#![forbid(unsafe_code)]"],
+    let excepted = member.name == UNSAFE.0;
+    let accepted = if excepted {
+        "#![cfg_attr(not(feature = \"probe\"), forbid(unsafe_code))]\n#![deny(unsafe_code)]\n"
+    } else {
+        "#![forbid(unsafe_code)]\n"
     };
     let lacks = |root: &&PathBuf| {
-        !read(root)
-            .lines()
-            .any(|line| accepted.contains(&line.trim_end()))
+        let text = read(root);
+        let at_line = text.starts_with(accepted) || text.contains(&format!("\n{accepted}"));
+        !at_line || (excepted && !only_one_opts_out(&text))
     };
     let complain = |root: &PathBuf| {
         format!(
-            "{}: add `#![forbid(unsafe_code)]` below the crate's documentation",
-            root.display()
+            "{}: add `{}` below the crate's documentation, and let no module opt out{}",
+            root.display(),
+            accepted.trim_end().replace('\n', " "),
+            if excepted { " but `ioctl`" } else { "" },
         )
     };
-    member.roots.iter().filter(lacks).map(complain).collect()
+    let roots = member.roots.iter().filter(lacks).map(complain);
+    let elsewhere = files(&member.path.join("src")).into_iter().filter(|file| {
+        let root = excepted && member.roots.contains(file);
+        file.extension() == Some(OsStr::new("rs")) && !root && opts_out(&read(file)) > 0
+    });
+    let elsewhere = elsewhere.map(|file| {
+        format!(
+            "{}: unsafe code belongs in crates/vfio-host/src/ioctl.rs",
+            file.display()
+        )
+    });
+    roots.chain(elsewhere).collect()
+}
+
+/// How often a source opts out of the ban on unsafe code, however the attribute is laid out.
+fn opts_out(text: &str) -> usize {
+    let dense: String = text.split_whitespace().collect();
+    dense.matches("allow(unsafe_code").count() + dense.matches("expect(unsafe_code").count()
+}
+
+/// Whether the one module of [`UNSAFE`] is all that opts out, if that.
+fn only_one_opts_out(text: &str) -> bool {
+    let dense: String = text.split_whitespace().collect();
+    match opts_out(text) {
+        0 => true,
+        1 => {
+            let rest = dense
+                .split_once("(unsafe_code,reason=")
+                .map(|(_, rest)| rest);
+            let after = rest.and_then(|rest| rest.split_once(")]"));
+            let module: String = UNSAFE.1.split_whitespace().collect();
+            after.is_some_and(|(_, item)| item.starts_with(&module))
+        }
+        _ => false,
+    }
 }
 
 /// Complains about the words that `member` must not say.
@@ -243,8 +284,8 @@ mod tests {
             ("x", "//! X.\n#![forbid(unsafe_code)]\n", 0),
             ("x", "//! X.\n#![deny(unsafe_code)]\n", 1),
             ("x", "//! X: `#![forbid(unsafe_code)]`.\n", 1),
-            ("vfio-host", "//! X.\n#![deny(unsafe_code)]\n", 0),
-            ("vfio-host", "//! X.\n", 1),
+            ("vfio-host", "//! X.\n#![deny(unsafe_code)]\n", 1),
+            ("vfio-host", "//! X.\n#![forbid(unsafe_code)]\n", 1),
         ] {
             let (_root, member) = member(name, "crates/x", &[("src/lib.rs", text)]);
             assert_eq!(
@@ -253,6 +294,27 @@ mod tests {
                 "`{name}`: {text}"
             );
         }
+    }
+
+    #[test]
+    fn one_module_of_one_crate_may_opt_out() {
+        let root = "//! X.\n#![cfg_attr(not(feature = \"probe\"), forbid(unsafe_code))]\n\
+                    #![deny(unsafe_code)]\n";
+        let out = "#[expect(\n    unsafe_code,\n    reason = \"r\"\n)]\n";
+        let count = |name: &str, lib: &str, module: &str| {
+            let files = [("src/lib.rs", lib), ("src/live.rs", module)];
+            let (_root, member) = member(name, "crates/x", &files);
+            unsafe_complaints(&member).len()
+        };
+        let ioctl = format!("{root}{out}mod ioctl;\nmod live;\n");
+        assert_eq!(count("vfio-host", root, ""), 0);
+        assert_eq!(count("vfio-host", &ioctl, ""), 0);
+        let other = format!("{root}mod ioctl;\n{out}mod live;\n");
+        assert_eq!(count("vfio-host", &other, ""), 1);
+        let two = format!("{ioctl}{out}mod more;\n");
+        assert_eq!(count("vfio-host", &two, ""), 1);
+        assert_eq!(count("vfio-host", &ioctl, "#![allow(unsafe_code)]"), 1);
+        assert_eq!(count("x", &ioctl, ""), 2);
     }
 
     #[test]

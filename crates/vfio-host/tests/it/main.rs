@@ -10,6 +10,9 @@ mod facts;
 mod group;
 /// Device nodes.
 mod node;
+/// Asking VFIO itself. These trees have no VFIO behind them.
+#[cfg(feature = "probe")]
+mod probe;
 /// The check before a function is handed out.
 mod recheck;
 /// The node that is wanted before a function is handed out.
