@@ -21,6 +21,8 @@
 //! * [`run`] owns the state. One task looks, judges and publishes; everything else reads.
 //! * Each pool of VFs is a plugin of the `device-plugin` framework. Its Allocate asks the machine
 //!   again, now ([`Recheck`]), and lets `passthrough` write the answer.
+//! * With the feature `probe`, `probe` asks VFIO itself about the groups that no pod holds, and says where
+//!   it does not agree with what was concluded from sysfs.
 //!
 //! Where things are is injected ([`Roots`]): tests, demos and pods whose host mounts are elsewhere
 //! use other roots, and no path is written down in the logic.
@@ -33,6 +35,8 @@ mod judge;
 mod ledger;
 mod look;
 mod node;
+#[cfg(feature = "probe")]
+mod probe;
 mod recheck;
 mod resource;
 mod roots;
@@ -44,6 +48,8 @@ pub use self::judge::{Advertised, NodeState, Verdict, judge};
 pub use self::ledger::{Ledger, Objection, claim};
 pub use self::look::{Look, Looker};
 pub use self::node::{NodeSettings, run};
+#[cfg(feature = "probe")]
+pub use self::probe::{Blind, GroupAnswer, NodeProbe, Suspicion, probe};
 pub use self::recheck::{Recheck, RecheckError};
 pub use self::resource::{RESOURCE_DOMAIN, resource_name, resource_text};
 pub use self::roots::{Roots, RootsError};

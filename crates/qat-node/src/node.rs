@@ -140,24 +140,20 @@ struct Owner {
 
 impl Owner {
     fn new(settings: &NodeSettings) -> (Self, Inbox) {
-        let Roots {
-            kubelet,
-            pod_resources,
-            ..
-        } = &settings.roots;
+        let roots = &settings.roots;
         let (handed_out, given) = mpsc::unbounded_channel();
         let (reports, done) = mpsc::unbounded_channel();
         let keeper = settings.binding.clone();
         let owner = Self {
-            looker: Looker::new(&settings.roots, settings.rules()),
+            looker: Looker::new(roots, settings.rules()),
             journal: Journal::default(),
             blind: None,
             publish: watch::Sender::new(Arc::default()),
             pools: BTreeMap::new(),
-            supervisor: Supervisor::new(kubelet.clone()),
+            supervisor: Supervisor::new(roots.kubelet.clone()),
             recheck: Arc::new(Recheck::new(settings)),
             policy: settings.policy,
-            pods: Pods::new(pod_resources, kubelet),
+            pods: roots.pods(),
             ledger: Ledger::default(),
             handed_out,
             keeper: keeper.map(|settings| Keeper::new(settings, reports.clone())),

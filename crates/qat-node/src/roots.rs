@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use device_plugin::KubeletDir;
+use device_plugin::{KubeletDir, pods::Pods};
 use qat_policy::DebugfsRoot;
 use sysfs_pci::SysfsRoot;
 use vfio_host::DevRoot;
@@ -124,6 +124,11 @@ impl Roots {
             pod_resources: socket.into(),
             ..self
         }
+    }
+
+    /// Whom to ask what pods hold.
+    pub fn pods(&self) -> Pods {
+        Pods::new(&self.pod_resources, &self.kubelet)
     }
 
     /// Checks what must be right from the start: a PCI bus below the sysfs root, and room for the

@@ -10,4 +10,6 @@ mod allocate;
 mod judging;
 mod ledger;
 mod machine;
+#[cfg(feature = "probe")]
+mod probe;
 mod syscalls;
