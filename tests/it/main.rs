@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod check;
 mod drop_in;
 mod hostile;
 mod lifecycle;

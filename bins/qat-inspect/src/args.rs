@@ -15,7 +15,8 @@ use qat_policy::{Family, ResourceNames, Rules};
 #[command(
     name = "qat-inspect",
     version,
-    after_help = "Exit codes: 0 said what there is, 2 could not look."
+    after_help = "Exit codes: 0 said what there is or found nothing wrong, 1 `check` found something, \
+                  2 could not look."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     /// List PFs and VFs: driver, IOMMU group, NUMA node, services, and the resource that each VF is
     /// offered as, or why it is not
     List(List),
+    /// Say what is wrong and what to do: PFs in trouble, VFs that are not offered and why
+    Check(Check),
 }
 
 /// How to list.
@@ -37,6 +40,51 @@ pub(crate) struct List {
     #[arg(long)]
     pub(crate) json: bool,
 
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// How to check.
+#[derive(Debug, Parser)]
+pub(crate) struct Check {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[cfg(feature = "probe")]
+    #[command(flatten)]
+    pub(crate) vfio: Vfio,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// Whether and how to ask VFIO itself.
+#[cfg(feature = "probe")]
+#[derive(Debug, Parser)]
+pub(crate) struct Vfio {
+    /// Ask VFIO itself as well, through its device nodes, and compare. Of groups only those are asked
+    /// whose VFs are not open and not held by a pod: while one is asked nobody else can open it
+    #[arg(long)]
+    pub(crate) probe: bool,
+
+    /// Do not ask the kubelet what pods hold: none runs here, or no pod holds a VF
+    #[arg(long, requires = "probe")]
+    pub(crate) no_kubelet: bool,
+
+    /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
+    #[arg(long, requires = "probe", value_name = "DIR")]
+    pub(crate) kubelet_dir: Option<PathBuf>,
+
+    /// The kubelet's pod-resources socket, which says what pods hold [default:
+    /// pod-resources/kubelet.sock beside the kubelet dir]
+    #[arg(long, requires = "probe", value_name = "PATH")]
+    pub(crate) pod_resources_socket: Option<PathBuf>,
+}
+
+/// What is looked at, and with the eyes of which plugin.
+#[derive(Debug, Parser)]
+pub(crate) struct View {
     /// Spelling of resource names, as given to qat-plugin
     #[arg(long, value_enum, default_value_t = Spelling::Canonical, value_name = "SPELLING")]
     pub(crate) resource_names: Spelling,
@@ -79,7 +127,7 @@ pub(crate) struct RootArgs {
     pub(crate) debugfs: Option<PathBuf>,
 }
 
-impl List {
+impl View {
     /// The rules of a plugin that was started with the same flags.
     pub(crate) fn rules(&self) -> Rules {
         let defaults = Rules::default();
@@ -91,6 +139,20 @@ impl List {
             },
             cap: self.max_num_devices,
             ..defaults
+        }
+    }
+}
+
+#[cfg(feature = "probe")]
+impl Vfio {
+    /// The roots, with the kubelet where it was typed.
+    pub(crate) fn resolve(&self, mut roots: Roots) -> Roots {
+        if let Some(kubelet) = &self.kubelet_dir {
+            roots = roots.with_kubelet(kubelet);
+        }
+        match &self.pod_resources_socket {
+            Some(socket) => roots.with_pod_resources(socket),
+            None => roots,
         }
     }
 }

@@ -10,9 +10,9 @@ use crate::report::Report;
 
 /// Looks at the machine once and says what is there.
 pub(crate) fn text(list: &List) -> anyhow::Result<String> {
-    let roots = list.roots.resolve();
+    let roots = list.view.roots.resolve();
     roots.check()?;
-    let look = Looker::new(&roots, list.rules()).look(&BTreeSet::new())?;
+    let look = Looker::new(&roots, list.view.rules()).look(&BTreeSet::new())?;
     let report = Report::new(&look);
     if list.json {
         let json = serde_json::to_string_pretty(&report).context("cannot write JSON")?;

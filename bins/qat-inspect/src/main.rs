@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod check;
+mod checkup;
 mod list;
+#[cfg(feature = "probe")]
+mod probe;
 mod report;
 mod table;
 
@@ -20,7 +24,7 @@ use crate::args::{Args, Command};
 )]
 fn main() -> ExitCode {
     match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("qat-inspect: {error:#}");
@@ -29,14 +33,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
-    let text = match &args.command {
-        Command::List(list) => list::text(list)?,
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (text, code) = match &args.command {
+        Command::List(list) => (list::text(list)?, ExitCode::SUCCESS),
+        Command::Check(check) => check::text(check)?,
     };
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(text.as_bytes())
-        .context("cannot write to standard output")
+        .context("cannot write to standard output")?;
+    Ok(code)
 }
 
 /// Whoever reads our output, `head` say, may stop reading.

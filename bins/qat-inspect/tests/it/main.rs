@@ -5,6 +5,8 @@
     reason = "`allow-unwrap-in-tests` does not reach helpers outside of `#[test]` functions"
 )]
 
+mod check;
+
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -13,10 +15,14 @@ use node_sim::{Change, Machine, Profile};
 
 /// Runs `qat-inspect list` on the node below `root`.
 fn list(root: &Path, args: &[&str]) -> Command {
+    inspect("list", root, args)
+}
+
+fn inspect(question: &str, root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qat-inspect"));
     command
         .env_clear()
-        .arg("list")
+        .arg(question)
         .arg(format!("--sysfs-root={}", root.join("sys").display()))
         .arg(format!("--dev-root={}", root.join("dev").display()))
         .args(args);
@@ -32,12 +38,12 @@ fn listing(machine: Machine, args: &[&str]) -> String {
     text.replace(&dir.path().display().to_string(), "ROOT")
 }
 
-#[test]
-fn a_node_with_a_trouble_of_each_kind() {
+/// A node with a trouble of each kind.
+fn troubled() -> Machine {
     let machine = Machine::profile(Profile::X420xx);
     let vfs = machine.vfs();
     let pf = machine.pfs()[1];
-    let machine = machine
+    machine
         .with(Change::Driver {
             address: vfs[0],
             driver: None,
@@ -61,8 +67,12 @@ fn a_node_with_a_trouble_of_each_kind() {
             bytes: b"garbage",
         })
         .with(Change::NoIommuGroup(vfs[7]))
-        .with(Change::NoVfs(pf));
-    assert_snapshot!(listing(machine, &[]));
+        .with(Change::NoVfs(pf))
+}
+
+#[test]
+fn a_node_with_a_trouble_of_each_kind() {
+    assert_snapshot!(listing(troubled(), &[]));
 }
 
 #[test]

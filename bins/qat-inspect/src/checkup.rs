@@ -1,0 +1,192 @@
+//! What is wrong, and how that is printed.
+
+use std::fmt::{self, Display, Formatter};
+
+use anyhow::Error;
+use qat_node::Look;
+use qat_policy::Reason;
+use serde::Serialize;
+
+/// The answer of `check`. The field names are an interface: scripts read them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Checkup {
+    /// Version of this form; it changes when a field changes its meaning or goes away.
+    schema: u32,
+    /// How many QAT functions are there.
+    functions: usize,
+    findings: Vec<Finding>,
+    /// What was left undone or asked, for people. No finding.
+    notes: Vec<String>,
+}
+
+/// One thing that is wrong with one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) kind: Kind,
+    /// Which one: an address, the number of a group, a path.
+    pub(crate) name: String,
+    /// A stable short code.
+    pub(crate) code: &'static str,
+    /// A sentence for people.
+    pub(crate) text: String,
+}
+
+/// What can have something wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// A physical function.
+    Pf,
+    /// A virtual function.
+    Vf,
+    /// A function that cannot be read.
+    Function,
+    /// An IOMMU group.
+    #[cfg(feature = "probe")]
+    Group,
+    /// The control node of VFIO.
+    #[cfg(feature = "probe")]
+    Control,
+}
+
+impl Checkup {
+    /// Takes from a look what is wrong. That a family is switched off is what the operator wants.
+    pub(crate) fn new(look: &Look) -> Self {
+        let inventory = &look.inventory;
+        let pfs = inventory.pfs.values().flat_map(|pf| {
+            let trouble = pf.trouble.iter();
+            trouble.map(|trouble| Finding {
+                kind: Kind::Pf,
+                name: pf.address.to_string(),
+                code: trouble.code(),
+                text: trouble.to_string(),
+            })
+        });
+        let wanted =
+            |(_, reason): &(_, &Reason)| !matches!(reason, Reason::FamilyNotEnabled { .. });
+        let vfs = inventory
+            .withheld()
+            .filter(wanted)
+            .map(|(vf, reason)| Finding {
+                kind: Kind::Vf,
+                name: vf.address.to_string(),
+                code: reason.code(),
+                text: reason.to_string(),
+            });
+        let unread = look.failures.iter().map(|failure| Finding {
+            kind: Kind::Function,
+            name: failure
+                .address
+                .map_or_else(|| "unknown".to_owned(), |address| address.to_string()),
+            code: "not-readable",
+            text: format!("{:#}", Error::from(failure.clone())),
+        });
+        Self {
+            schema: 1,
+            functions: inventory.pfs.len() + inventory.vfs.len(),
+            findings: pfs.chain(vfs).chain(unread).collect(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds something that is wrong.
+    #[cfg(feature = "probe")]
+    pub(crate) fn push(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// Adds a remark.
+    #[cfg(feature = "probe")]
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+
+    /// Whether nothing is wrong.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// The findings that are the same but for whom they concern, together, in order of the first.
+    fn together(&self) -> Vec<Vec<&Finding>> {
+        let mut together: Vec<Vec<&Finding>> = Vec::new();
+        for finding in &self.findings {
+            match together.iter_mut().find(|same| same[0].is_like(finding)) {
+                Some(same) => same.push(finding),
+                None => together.push(vec![finding]),
+            }
+        }
+        together
+    }
+}
+
+impl Finding {
+    /// Whether one sentence does for both. That of a group names its node.
+    fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.code == other.code
+            && (self.text == other.text || self.kind.names_itself())
+    }
+}
+
+impl Kind {
+    fn names_itself(self) -> bool {
+        match self {
+            Self::Pf | Self::Vf | Self::Function => false,
+            #[cfg(feature = "probe")]
+            Self::Group => true,
+            #[cfg(feature = "probe")]
+            Self::Control => false,
+        }
+    }
+
+    /// For one, and for several.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Pf => ("PF", "PFs"),
+            Self::Vf => ("VF", "VFs"),
+            Self::Function => ("function", "functions"),
+            #[cfg(feature = "probe")]
+            Self::Group => ("IOMMU group", "IOMMU groups"),
+            #[cfg(feature = "probe")]
+            Self::Control => ("node", "nodes"),
+        }
+    }
+}
+
+impl Display for Checkup {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for same in self.together() {
+            write_line(f, &same)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        if self.functions == 0 {
+            writeln!(f, "no QAT devices on this machine")?;
+        }
+        match self.findings.len() {
+            0 => writeln!(f, "nothing wrong found"),
+            1 => writeln!(f, "1 finding"),
+            n => writeln!(f, "{n} findings"),
+        }
+    }
+}
+
+/// `code (16 VFs, first to last): sentence`.
+fn write_line(f: &mut Formatter<'_>, same: &[&Finding]) -> fmt::Result {
+    let (Some(first), Some(last)) = (same.first(), same.last()) else {
+        return Ok(());
+    };
+    let (one, several) = first.kind.words();
+    write!(f, "{} (", first.code)?;
+    match same.len() {
+        1 => write!(f, "{one} {}", first.name)?,
+        count => write!(f, "{count} {several}, {} to {}", first.name, last.name)?,
+    }
+    let text = &first.text;
+    if same.iter().all(|finding| finding.text == *text) {
+        writeln!(f, "): {text}")
+    } else {
+        writeln!(f, "): of the first: {text}")
+    }
+}
