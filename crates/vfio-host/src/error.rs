@@ -106,6 +106,12 @@ pub enum NodeError {
         /// The node.
         path: PathBuf,
     },
+    /// The function has no UIO device, whose node it would be.
+    #[error("`{}` has no UIO device", path.display())]
+    NoUio {
+        /// The directory that would hold it.
+        path: PathBuf,
+    },
     /// The node, or what sysfs says of it, cannot be looked at.
     #[error("cannot look at `{}`: {reason}", path.display())]
     Unreadable {

@@ -38,6 +38,9 @@
 //! `/dev/vfio/noiommu-<group>`, the kernel is tainted, and the user needs `CAP_SYS_RAWIO`. Nothing
 //! confines the device then.
 //!
+//! **UIO** is the older way to user space, and has no IOMMU, no groups and no protection at all. Some
+//! still use it, so a function on a UIO driver can be looked at here too: [`uio_node`].
+//!
 //! # What a runtime needs
 //!
 //! | Interface | Nodes |
@@ -45,6 +48,7 @@
 //! | group (type 1) | `/dev/vfio/vfio` and `/dev/vfio/<group>`, once per group |
 //! | cdev (iommufd) | `/dev/iommu` and `/dev/vfio/devices/vfio<X>`, once per function |
 //! | no-IOMMU | `/dev/vfio/vfio` and `/dev/vfio/noiommu-<group>` |
+//! | UIO | `/dev/uio<N>` and the directory `/sys/class/uio/uio<N>/device` |
 //!
 //! Users parse the group's number out of the node's name, so the path in a container is the one of
 //! the host; for no-IOMMU see [`VfioNode::container_path`]. Beside the nodes a user must be allowed
@@ -58,6 +62,7 @@
 //! - [`read_group`] reads one group now.
 //! - [`bind`] plans and executes binding and giving back, with records in a [`StateDir`].
 //! - [`worker`] gives the commands that may never return, from a process that can be left behind.
+//! - [`uio_node`] and [`Host::recheck_uio`] do the same for a function on a UIO driver.
 //! - With the feature `probe`, `probe` and `Host::probe_group` ask VFIO itself, and `ContainerFile`,
 //!   `GroupFile` and `DeviceFile` open a device as a workload does, which is for tests on a real kernel.
 //!
@@ -104,6 +109,7 @@ mod recheck;
 mod refusal;
 mod root;
 mod state_dir;
+mod uio;
 pub mod worker;
 
 pub use drivers::VfioDrivers;
@@ -121,3 +127,4 @@ pub use recheck::{Host, Usable};
 pub use refusal::Refusal;
 pub use root::DevRoot;
 pub use state_dir::{DeviceLock, StateDir, StateError};
+pub use uio::{UioNode, UioRefusal, uio_node};

@@ -176,16 +176,24 @@ pub fn cdev_node(
         return Ok(None);
     };
     let relative = format!("vfio/devices/{}", entry.name);
-    let path = dev.join(&relative);
-    match numbers(&path) {
-        Ok(found) if found == expected => Ok(Some(VfioNode::new(NodeKind::Cdev, &relative))),
-        Ok(found) => Err(NodeError::WrongDevice {
-            path,
-            found,
-            expected,
-        }),
+    match expect_numbers(&dev.join(&relative), expected) {
+        Ok(()) => Ok(Some(VfioNode::new(NodeKind::Cdev, &relative))),
         Err(NodeError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Looks whether a path is the character device with these numbers. 1 call.
+pub(crate) fn expect_numbers(path: &Path, expected: DeviceNumbers) -> Result<(), NodeError> {
+    let found = numbers(path)?;
+    if found == expected {
+        Ok(())
+    } else {
+        Err(NodeError::WrongDevice {
+            path: path.to_owned(),
+            found,
+            expected,
+        })
     }
 }
 
@@ -217,7 +225,7 @@ fn is_missing(kind: ErrorKind) -> bool {
 }
 
 /// The numbers in a `dev` file of sysfs. `None`: there is no such file.
-fn read_numbers(path: &Path) -> Result<Option<DeviceNumbers>, NodeError> {
+pub(crate) fn read_numbers(path: &Path) -> Result<Option<DeviceNumbers>, NodeError> {
     let text = match fs::read_text(path) {
         Ok(text) => text,
         Err(error) if error.is_gone() => return Ok(None),
@@ -230,7 +238,7 @@ fn read_numbers(path: &Path) -> Result<Option<DeviceNumbers>, NodeError> {
 }
 
 /// What went wrong, without the path, which the node's error has already.
-fn reason(error: &AttrError) -> String {
+pub(crate) fn reason(error: &AttrError) -> String {
     match error {
         AttrError::Read { source, .. } => source.to_string(),
         AttrError::Invalid {

@@ -135,7 +135,7 @@ fn list(members: &[Member]) -> String {
 
 fn advice(error: &NodeError) -> &'static str {
     match error {
-        NodeError::Missing { .. } => {
+        NodeError::Missing { .. } | NodeError::NoUio { .. } => {
             "bind the function again, and check that the device plugin sees the node's /dev/vfio"
         }
         NodeError::NotCharDevice { .. } => {

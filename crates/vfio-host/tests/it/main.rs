@@ -1,6 +1,10 @@
 //! Integration tests of the `vfio-host` crate, one binary.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 /// What may be bound and given back.
 mod bind_plan;
@@ -21,5 +25,7 @@ mod recheck_node;
 mod scanned;
 /// Trees that look like sysfs and `/dev`.
 mod tree;
+/// Functions on a UIO driver.
+mod uio;
 /// Commands in a process of their own.
 mod worker;
