@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use device_plugin::cdi::{Device, Node, Owner, Shared, Spec, SpecError};
 
-use crate::edits::{device_node, functions};
-use crate::grant::Grant;
+use crate::edits::{control_device, device_node, functions, mount};
+use crate::grant::{FunctionNode, Grant, GrantedFunction};
 
 /// Describes all functions of a resource in CDI: a device for each one that has a node.
 ///
@@ -23,18 +23,29 @@ use crate::grant::Grant;
 /// and [`SpecError::NoDevices`] when no function has a node.
 pub fn cdi_spec(grant: &Grant<'_>, owner: Owner) -> Result<Spec, SpecError> {
     let devices = functions(grant).into_iter().filter_map(|(address, node)| {
+        let node = node?;
         Some(Device {
             id: address.to_string().parse().ok()?,
             node: Node {
-                node: device_node(&node?),
+                node: device_node(&node),
                 owner,
             },
             envs: BTreeMap::new(),
-            mounts: Vec::new(),
+            mounts: mount(&node).into_iter().collect(),
         })
     });
+    let on_vfio = |function: &GrantedFunction| matches!(function.node, Some(FunctionNode::Vfio(_)));
+    let control = grant
+        .functions
+        .iter()
+        .any(on_vfio)
+        .then_some(&grant.control);
     let shared = Shared {
-        nodes: vec![device_node(&grant.control).into()],
+        nodes: control
+            .into_iter()
+            .flatten()
+            .map(|node| control_device(node).into())
+            .collect(),
         ..Shared::default()
     };
     Spec::new(grant.resource.clone(), devices, &shared)
@@ -43,10 +54,9 @@ pub fn cdi_spec(grant: &Grant<'_>, owner: Owner) -> Result<Spec, SpecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grant::GrantedFunction;
     use device_plugin::ResourceName;
     use serde_json::{Value, json};
-    use vfio_host::{NodeKind, VfioNode};
+    use vfio_host::{NodeKind, UioNode, VfioNode};
 
     fn node(kind: NodeKind, host: &str, container: &str) -> VfioNode {
         VfioNode {
@@ -58,6 +68,7 @@ mod tests {
 
     fn function(address: &str, node: Option<VfioNode>) -> GrantedFunction {
         let address = address.parse().unwrap();
+        let node = node.map(FunctionNode::from);
         GrantedFunction { address, node }
     }
 
@@ -66,7 +77,7 @@ mod tests {
         let grant = Grant {
             resource: &resource,
             functions,
-            control: node(NodeKind::Control, "/dev/vfio/vfio", "/dev/vfio/vfio"),
+            control: Some(node(NodeKind::Control, "/dev/vfio/vfio", "/dev/vfio/vfio")),
             numbered_prefix: None,
         };
         let owner = Owner {
@@ -109,6 +120,25 @@ mod tests {
             ],
         });
         assert_eq!(describe("example.com/fast", functions).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_function_on_uio_has_its_attributes_and_no_control_node() {
+        let uio = UioNode {
+            host_path: "/dev/uio9".into(),
+            attributes: "/sys/class/uio/uio9/device".into(),
+        };
+        let on_uio = GrantedFunction {
+            address: "0000:6b:00.1".parse().unwrap(),
+            node: Some(uio.into()),
+        };
+        let spec = describe("example.com/fast", vec![on_uio]).unwrap();
+        let edits = &spec["devices"][0]["containerEdits"];
+        assert_eq!(edits["deviceNodes"][0]["path"], "/dev/uio9");
+        let attributes = "/sys/class/uio/uio9/device";
+        assert_eq!(edits["mounts"][0]["hostPath"], attributes);
+        assert_eq!(edits["mounts"][0]["containerPath"], attributes);
+        assert_eq!(spec["containerEdits"], Value::Null);
     }
 
     #[test]

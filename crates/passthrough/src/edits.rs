@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use device_plugin::{ContainerEdits, DeviceNode};
+use device_plugin::{ContainerEdits, DeviceNode, Mount};
 use sysfs_pci::PciAddress;
 use vfio_host::VfioNode;
 
-use crate::grant::Grant;
+use crate::grant::{FunctionNode, Grant};
 use crate::info::info;
 use crate::names::{kubevirt_variable, sriov_info_variable, sriov_shell_variable, sriov_variable};
 
@@ -35,9 +35,9 @@ const PERMISSIONS: &str = "rw";
 ///     resource: &resource,
 ///     functions: vec![GrantedFunction {
 ///         address: "0000:6b:00.1".parse()?,
-///         node: Some(node(NodeKind::Group, "/dev/vfio/320")),
+///         node: Some(node(NodeKind::Group, "/dev/vfio/320").into()),
 ///     }],
-///     control: node(NodeKind::Control, "/dev/vfio/vfio"),
+///     control: Some(node(NodeKind::Control, "/dev/vfio/vfio")),
 ///     numbered_prefix: Some("FAST"),
 /// });
 /// assert_eq!(edits.envs["PCI_RESOURCE_EXAMPLE_COM_FAST"], "0000:6b:00.1");
@@ -52,17 +52,21 @@ pub fn edits(grant: &Grant<'_>) -> ContainerEdits {
     }
     ContainerEdits {
         envs: envs(grant, &functions),
-        devices: devices(&grant.control, &functions),
+        devices: devices(grant.control.as_ref(), &functions),
+        mounts: mounts(&functions),
         ..ContainerEdits::default()
     }
 }
 
+/// Functions by address, each with its node if it has one.
+pub(crate) type Functions = BTreeMap<PciAddress, Option<FunctionNode>>;
+
 /// Each function once, in address order. Where one is granted twice, the answer must still not
 /// depend on the order: a node is better than none, then the lowest path.
-pub(crate) fn functions(grant: &Grant<'_>) -> BTreeMap<PciAddress, Option<VfioNode>> {
+pub(crate) fn functions(grant: &Grant<'_>) -> Functions {
     let mut functions = BTreeMap::new();
     for function in &grant.functions {
-        let kept: &mut Option<VfioNode> = functions.entry(function.address).or_default();
+        let kept: &mut Option<FunctionNode> = functions.entry(function.address).or_default();
         if let Some(node) = &function.node
             && kept
                 .as_ref()
@@ -74,14 +78,11 @@ pub(crate) fn functions(grant: &Grant<'_>) -> BTreeMap<PciAddress, Option<VfioNo
     functions
 }
 
-fn path_order(node: &VfioNode) -> (&Path, &Path) {
-    (&node.container_path, &node.host_path)
+fn path_order(node: &FunctionNode) -> (&Path, &Path) {
+    (node.container_path(), node.host_path())
 }
 
-fn envs(
-    grant: &Grant<'_>,
-    functions: &BTreeMap<PciAddress, Option<VfioNode>>,
-) -> BTreeMap<String, String> {
+fn envs(grant: &Grant<'_>, functions: &Functions) -> BTreeMap<String, String> {
     let addresses: Vec<String> = functions.keys().map(PciAddress::to_string).collect();
     let list = addresses.join(",");
     let mut envs = BTreeMap::new();
@@ -97,32 +98,59 @@ fn envs(
     envs.insert(sriov_variable(grant.resource), list);
     envs.insert(
         sriov_info_variable(grant.resource),
-        info(functions, &grant.control),
+        info(functions, grant.control.as_ref()),
     );
     envs
 }
 
-/// The control node, then the functions' nodes; none at all if no function has one.
-fn devices(
-    control: &VfioNode,
-    functions: &BTreeMap<PciAddress, Option<VfioNode>>,
-) -> Vec<DeviceNode> {
-    let mut nodes = functions.values().flatten().peekable();
-    let control = nodes.peek().is_some().then_some(control);
+/// The control node if a function is on VFIO, then the functions' nodes.
+fn devices(control: Option<&VfioNode>, functions: &Functions) -> Vec<DeviceNode> {
+    let nodes = || functions.values().flatten();
+    let on_vfio = nodes().any(|node| matches!(node, FunctionNode::Vfio(_)));
+    let control = control.filter(|_| on_vfio).map(control_device);
     let mut seen = BTreeSet::new();
     control
         .into_iter()
-        .chain(nodes)
-        .filter(|node| seen.insert(&node.container_path))
-        .map(device_node)
+        .chain(nodes().map(device_node))
+        .filter(|node| seen.insert(node.container_path.clone()))
         .collect()
 }
 
-pub(crate) fn device_node(node: &VfioNode) -> DeviceNode {
+pub(crate) fn control_device(control: &VfioNode) -> DeviceNode {
     DeviceNode {
-        container_path: node.container_path.clone(),
-        host_path: node.host_path.clone(),
+        container_path: control.container_path.clone(),
+        host_path: control.host_path.clone(),
         permissions: PERMISSIONS.to_owned(),
+    }
+}
+
+pub(crate) fn device_node(node: &FunctionNode) -> DeviceNode {
+    DeviceNode {
+        container_path: node.container_path().to_owned(),
+        host_path: node.host_path().to_owned(),
+        permissions: PERMISSIONS.to_owned(),
+    }
+}
+
+/// What functions need beside their nodes, each path once.
+fn mounts(functions: &Functions) -> Vec<Mount> {
+    let mut seen = BTreeSet::new();
+    let mounts = functions.values().flatten().filter_map(mount);
+    mounts
+        .filter(|mount| seen.insert(mount.container_path.clone()))
+        .collect()
+}
+
+/// The directory that a user of UIO needs beside the node. It is written to as well, where a program
+/// maps registers and switches bus mastering on.
+pub(crate) fn mount(node: &FunctionNode) -> Option<Mount> {
+    match node {
+        FunctionNode::Vfio(_) => None,
+        FunctionNode::Uio(node) => Some(Mount {
+            container_path: node.attributes.clone(),
+            host_path: node.attributes.clone(),
+            read_only: false,
+        }),
     }
 }
 

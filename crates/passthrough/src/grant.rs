@@ -1,8 +1,10 @@
 //! What a container is given.
 
+use std::path::Path;
+
 use device_plugin::ResourceName;
 use sysfs_pci::PciAddress;
-use vfio_host::VfioNode;
+use vfio_host::{UioNode, VfioNode};
 
 /// The functions of one resource that one container is given.
 #[derive(Clone, Debug)]
@@ -11,8 +13,9 @@ pub struct Grant<'a> {
     pub resource: &'a ResourceName,
     /// The functions, in any order; the answer is in address order.
     pub functions: Vec<GrantedFunction>,
-    /// The control node. It is handed out if a function comes with a node.
-    pub control: VfioNode,
+    /// The control node of VFIO. It is handed out if a function comes with a node of VFIO. `None` where
+    /// no function does.
+    pub control: Option<VfioNode>,
     /// The start of the names of numbered variables, if the container is to have those.
     pub numbered_prefix: Option<&'a str>,
 }
@@ -23,5 +26,44 @@ pub struct GrantedFunction {
     /// Its address on the host.
     pub address: PciAddress,
     /// Its node; none if the container is to learn the address and no more.
-    pub node: Option<VfioNode>,
+    pub node: Option<FunctionNode>,
+}
+
+/// How a function is driven from user space: one way for one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FunctionNode {
+    /// Through VFIO.
+    Vfio(VfioNode),
+    /// Through UIO, without the protection of an IOMMU.
+    Uio(UioNode),
+}
+
+impl FunctionNode {
+    /// Where the container sees the node.
+    pub fn container_path(&self) -> &Path {
+        match self {
+            Self::Vfio(node) => &node.container_path,
+            Self::Uio(node) => &node.host_path,
+        }
+    }
+
+    /// Where the node is on the host.
+    pub fn host_path(&self) -> &Path {
+        match self {
+            Self::Vfio(node) => &node.host_path,
+            Self::Uio(node) => &node.host_path,
+        }
+    }
+}
+
+impl From<VfioNode> for FunctionNode {
+    fn from(node: VfioNode) -> Self {
+        Self::Vfio(node)
+    }
+}
+
+impl From<UioNode> for FunctionNode {
+    fn from(node: UioNode) -> Self {
+        Self::Uio(node)
+    }
 }

@@ -59,6 +59,13 @@
 //! by itself (`mknod`, Documentation/admin-guide/cgroup-v1/devices.rst). The runtime has made it
 //! already, and to open it `r` and `w` are enough.
 //!
+//! # UIO
+//!
+//! A function on a driver of the kernel's UIO comes with its node `/dev/uio<N>` and, as a mount that can
+//! be written to, with `/sys/class/uio/uio<N>/device`: what Intel's plugin gives for `igb_uio`. There is no
+//! control node, and **no IOMMU protects the host** from such a function. The variables are the same; in
+//! `_INFO` it says `uio` instead of `vfio`. No virtual machine can use one.
+//!
 //! # One container, several resources
 //!
 //! The kubelet asks once per resource and merges the answers. Equal nodes are merged. Of two
@@ -86,7 +93,7 @@ mod pool;
 
 pub use crate::cdi::cdi_spec;
 pub use crate::edits::edits;
-pub use crate::grant::{Grant, GrantedFunction};
+pub use crate::grant::{FunctionNode, Grant, GrantedFunction};
 pub use crate::names::{
     clash, kubevirt_variable, sriov_info_variable, sriov_shell_variable, sriov_variable,
 };

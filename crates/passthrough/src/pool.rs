@@ -89,7 +89,7 @@ impl Pool {
         Ok(edits(&Grant {
             resource,
             functions: functions.collect::<Result<_, _>>()?,
-            control: control_node(&self.host.dev).map_err(AllocateError::because)?,
+            control: Some(control_node(&self.host.dev).map_err(AllocateError::because)?),
             numbered_prefix: None,
         }))
     }
@@ -114,7 +114,7 @@ impl Pool {
                 now.id
             )));
         }
-        let node = Some(usable.node);
+        let node = Some(usable.node.into());
         Ok(GrantedFunction { address, node })
     }
 }

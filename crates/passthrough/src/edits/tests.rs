@@ -1,12 +1,14 @@
-use device_plugin::{ContainerEdits, ResourceName};
+use std::path::PathBuf;
+
+use device_plugin::{ContainerEdits, Mount, ResourceName};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use serde_json::{Value, json};
 use sysfs_pci::PciAddress;
-use vfio_host::{NodeKind, VfioNode};
+use vfio_host::{NodeKind, UioNode, VfioNode};
 
 use super::edits;
-use crate::{Grant, GrantedFunction};
+use crate::{FunctionNode, Grant, GrantedFunction};
 
 fn resource(name: &str) -> ResourceName {
     name.parse().unwrap()
@@ -21,24 +23,31 @@ fn control() -> VfioNode {
     }
 }
 
-fn group(number: u32) -> VfioNode {
+fn group(number: u32) -> FunctionNode {
     let path = format!("/dev/vfio/{number}");
-    VfioNode {
+    FunctionNode::Vfio(VfioNode {
         kind: NodeKind::Group,
         host_path: path.clone().into(),
         container_path: path.into(),
-    }
+    })
 }
 
-fn no_iommu(number: u32) -> VfioNode {
-    VfioNode {
+fn no_iommu(number: u32) -> FunctionNode {
+    FunctionNode::Vfio(VfioNode {
         kind: NodeKind::NoIommuGroup,
         host_path: format!("/dev/vfio/noiommu-{number}").into(),
         container_path: format!("/dev/vfio/{number}").into(),
-    }
+    })
 }
 
-fn granted(address: &str, node: Option<VfioNode>) -> GrantedFunction {
+fn uio(number: u32) -> FunctionNode {
+    FunctionNode::Uio(UioNode {
+        host_path: format!("/dev/uio{number}").into(),
+        attributes: format!("/sys/class/uio/uio{number}/device").into(),
+    })
+}
+
+fn granted(address: &str, node: Option<FunctionNode>) -> GrantedFunction {
     GrantedFunction {
         address: address.parse().unwrap(),
         node,
@@ -47,11 +56,10 @@ fn granted(address: &str, node: Option<VfioNode>) -> GrantedFunction {
 
 fn answer(name: &str, functions: Vec<GrantedFunction>, prefix: Option<&str>) -> ContainerEdits {
     let resource = resource(name);
-    let control = control();
     edits(&Grant {
         resource: &resource,
         functions,
-        control,
+        control: Some(control()),
         numbered_prefix: prefix,
     })
 }
@@ -185,6 +193,36 @@ fn without_iommu_the_node_changes_its_name() {
     );
 }
 
+/// The answer of Intel's plugin for `igb_uio`, with the variables of all.
+#[test]
+fn a_function_on_uio_comes_with_its_node_and_its_attributes() {
+    let functions = vec![
+        granted("0000:6b:00.2", Some(uio(10))),
+        granted("0000:6b:00.1", Some(uio(9))),
+    ];
+    let edits = answer("example.com/x", functions, Some("N"));
+    assert_eq!(
+        nodes(&edits),
+        [
+            ("/dev/uio9", "/dev/uio9", "rw"),
+            ("/dev/uio10", "/dev/uio10", "rw"),
+        ]
+    );
+    let attributes = |number| {
+        let path: PathBuf = format!("/sys/class/uio/uio{number}/device").into();
+        Mount {
+            container_path: path.clone(),
+            host_path: path,
+            read_only: false,
+        }
+    };
+    assert_eq!(edits.mounts, [attributes(9), attributes(10)]);
+    assert_eq!(edits.envs["N1"], "0000:6b:00.2");
+    let info: Value = serde_json::from_str(&edits.envs["PCIDEVICE_EXAMPLE_COM_X_INFO"]).unwrap();
+    assert_eq!(info["0000:6b:00.1"]["uio"], json!({"mount": "/dev/uio9"}));
+    assert_eq!(info["0000:6b:00.1"]["vfio"], Value::Null);
+}
+
 #[test]
 fn without_nodes_there_is_only_the_environment() {
     let edits = answer("example.com/x", vec![granted("0000:6b:00.1", None)], None);
@@ -210,6 +248,7 @@ fn function() -> impl Strategy<Value = GrantedFunction> {
         Just(None),
         (0_u32..6).prop_map(|n| Some(group(n))),
         (0_u32..6).prop_map(|n| Some(no_iommu(n))),
+        (0_u32..6).prop_map(|n| Some(uio(n))),
     ];
     (address, node).prop_map(|((domain, bus, device, function), node)| GrantedFunction {
         address: PciAddress::new(domain, bus, device, function).unwrap(),
@@ -258,15 +297,24 @@ proptest! {
         for address in &addresses {
             let entry = &info[&address.to_string()];
             prop_assert_eq!(&entry["generic"]["deviceID"], &address.to_string());
-            if let Some(mount) = entry["vfio"]["dev-mount"].as_str() {
-                prop_assert!(edits.devices.iter().any(|d| d.container_path.as_os_str() == mount));
+            for mount in [&entry["vfio"]["dev-mount"], &entry["uio"]["mount"]] {
+                let given = |path: &str| edits.devices.iter().any(|d| d.container_path.as_os_str() == path);
+                prop_assert!(mount.as_str().is_none_or(given));
             }
         }
 
-        // The control node first, no path twice, and never more than reading and writing.
+        // Attributes for UIO alone, each once.
+        let on_uio = edits.devices.iter().filter(|d| {
+            d.container_path.to_str().is_some_and(|path| path.starts_with("/dev/uio"))
+        });
+        prop_assert_eq!(edits.mounts.len(), on_uio.count());
+
+        // The control node first if one is on VFIO, no path twice, and never more than reading and
+        // writing.
         let mut paths: Vec<_> = edits.devices.iter().map(|d| &d.container_path).collect();
-        if let Some(first) = paths.first() {
-            prop_assert_eq!(first.as_os_str(), "/dev/vfio/vfio");
+        let on_vfio = paths.iter().any(|path| path.starts_with("/dev/vfio"));
+        if on_vfio {
+            prop_assert_eq!(paths[0].as_os_str(), "/dev/vfio/vfio");
         }
         prop_assert!(edits.devices.iter().all(|d| d.permissions == "rw"));
         paths.sort();
