@@ -34,13 +34,31 @@
 //! carry its numbers, 1:3. So a plugin's checks that a node is a character
 //! device, and the right one, are real without root. Nothing can be done with such a node.
 //!
+//! # Writes
+//!
+//! Attributes are ordinary files, and a write changes the file and nothing else, unless the kernel
+//! is played as well. There are two ways:
+//!
+//! - [`SimNode::write_as_kernel`] is `write(2)`: it does what the kernel does, blocks when the kernel
+//!   blocks, and fails with the kernel's errno. For code under test that writes through a trait.
+//! - [`SimNode::react`] starts a [`Reactor`] that does the same for what *other programs* write to
+//!   the tree, a moment after they have closed the file. A plain file can return no errno, so what
+//!   is refused changes nothing and is told by [`Reactor::refused`]; and whoever writes must wait for
+//!   what it reads back.
+//!
+//! Both know `driver_override`, `bind`, `unbind`, `drivers_probe`, `sriov_numvfs`,
+//! `sriov_drivers_autoprobe`, `qat/state`, `qat/cfg_services`, `qat/auto_reset` and two more; both keep a
+//! record of every write. Kernels differ, so [`Machine::kernel`] says which one it is. What goes wrong
+//! on real machines can be made to: [`SimNode::hold`], [`SimNode::fail_next_write`],
+//! [`SimNode::grab_after_unbind`], [`SimNode::reset_pf`], [`SimNode::set_busy`].
+//!
 //! # What is not simulated
 //!
-//! - **Writes.** Attributes are ordinary files: a write changes the file and
-//!   nothing else, and never fails with the kernel's errno. A write to
-//!   `driver_override` binds nothing. Call [`SimNode`] for what would follow.
-//! - **Blocking.** On a real machine a write, and reads of `driver_override`,
-//!   `uevent` and `sriov_numvfs`, can hang for as long as somebody holds a VF.
+//! - **Other writes**: `new_id`, `remove`, `rescan`, `reset`, `numa_node`, the `type` of a group and
+//!   the rate limits of `qat_rl` are files that keep what is written.
+//!
+//! - **Reads that block.** While somebody holds a VF that must lose its driver, reads of
+//!   `driver_override`, `uevent` and `sriov_numvfs` can hang on a real machine.
 //! - **uevents and ioctls.** No netlink message is sent, no VFIO container works.
 //! - **Numbers that change**: link speeds, resources and AER counters are
 //!   plausible constants. NUMA nodes are known by number only.
@@ -102,7 +120,7 @@ pub use kubelet::{
     Transcript, WaitTimeout,
 };
 pub use machine::{
-    Attribute, CdevNodes, Change, DescriptionError, FunctionSpec, Heartbeat, Machine, Numa, PfSpec,
-    Profile, SimError, SimNode,
+    Attribute, CdevNodes, Change, DescriptionError, FunctionSpec, Heartbeat, KernelRelease,
+    Machine, Numa, PfSpec, Profile, Reactor, SimError, SimNode, WriteOutcome, WriteRecord,
 };
 pub use scratch::scratch;

@@ -5,10 +5,10 @@ use std::{
     path::Path,
 };
 
-use sysfs_pci::{IommuGroupId, PciAddress};
+use sysfs_pci::{IommuGroupId, PciAddress, PciId};
 
 use super::{
-    CdevNodes, DescriptionError, FunctionSpec, PfSpec, Profile, SimError, SimNode,
+    CdevNodes, DescriptionError, FunctionSpec, KernelRelease, PfSpec, Profile, SimError, SimNode,
     model::{Function, Iommu, Role, Sriov},
     profile,
 };
@@ -54,6 +54,10 @@ pub struct Machine {
     pub(super) debugfs: bool,
     /// Write only the files that identify and place a function.
     pub(super) lean: bool,
+    /// The kernel that plays behind writes.
+    pub(super) release: KernelRelease,
+    /// Ids that drivers know besides those of this crate's profiles.
+    pub(super) id_tables: BTreeMap<PciId, String>,
     pub(super) problems: Vec<DescriptionError>,
 }
 
@@ -76,6 +80,8 @@ impl Machine {
             cdev: CdevNodes::Present,
             debugfs: true,
             lean: false,
+            release: KernelRelease::default(),
+            id_tables: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -104,10 +110,11 @@ impl Machine {
             stride: spec.stride,
             enabled: 0,
             capable: true,
+            autoprobe: true,
             vfs: BTreeMap::new(),
         };
         self.insert(spec.function, Role::Pf(sriov), 0);
-        self.create_vfs(address, spec.vf_driver.as_deref());
+        self.create_vfs(address, spec.vf_driver.as_deref(), None);
         self
     }
 
@@ -117,6 +124,23 @@ impl Machine {
     #[must_use]
     pub fn vfio_driver(mut self, name: &str) -> Self {
         self.vfio_drivers.insert(name.to_owned());
+        self
+    }
+
+    /// Says which kernel answers writes; Linux 6.12 if nothing is said.
+    #[must_use]
+    pub fn kernel(mut self, release: KernelRelease) -> Self {
+        self.release = release;
+        self
+    }
+
+    /// Says that functions with these ids are in the id table of a driver, which is loaded: it
+    /// takes them when they are probed, as an out-of-tree `4xxxvf` does.
+    ///
+    /// The VF drivers of generation 2 that Linux has (`c6xxvf`, `c3xxxvf`, `dh895xccvf`) are known.
+    #[must_use]
+    pub fn known_by(mut self, driver: &str, id: PciId) -> Self {
+        self.id_tables.insert(id, driver.to_owned());
         self
     }
 

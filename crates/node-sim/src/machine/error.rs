@@ -135,6 +135,15 @@ pub enum SimError {
         /// The physical function.
         pf: PciAddress,
     },
+    /// A process was to open a function through VFIO that is not on a VFIO driver.
+    #[error("`{address}` is not bound to a VFIO driver, so nobody can open it")]
+    NotOnVfio {
+        /// The function.
+        address: PciAddress,
+    },
+    /// A second reactor was to be started.
+    #[error("a reactor plays the kernel of this node already; drop it first")]
+    Reacting,
     /// A group node of a group that this machine does not have.
     #[error("no function that is bound to a VFIO driver is in IOMMU group {group}")]
     NoVfioGroup {
@@ -147,8 +156,11 @@ impl From<SimError> for io::Error {
     fn from(error: SimError) -> Self {
         let kind = match &error {
             SimError::Io { source, .. } => source.kind(),
-            SimError::AlreadyBound { .. } | SimError::HasVfs { .. } => io::ErrorKind::ResourceBusy,
+            SimError::AlreadyBound { .. } | SimError::HasVfs { .. } | SimError::Reacting => {
+                io::ErrorKind::ResourceBusy
+            }
             SimError::NotBound { .. }
+            | SimError::NotOnVfio { .. }
             | SimError::NotUnplugged { .. }
             | SimError::NoVfioGroup { .. } => io::ErrorKind::NotFound,
             SimError::Description(_) | SimError::NoIommu { .. } | SimError::Denylisted { .. } => {

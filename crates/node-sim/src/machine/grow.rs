@@ -9,11 +9,11 @@ use sysfs_pci::PciAddress;
 
 use super::{
     DescriptionError, FunctionSpec, Machine,
-    model::{Function, Iommu, Role, Sriov, set_driver},
+    model::{Function, Iommu, Role, Sriov, Stopped, set_driver},
 };
 
 /// The lowest group number of VFs: they are created after everything else has one.
-const FIRST_VF_GROUP: u32 = 320;
+pub(super) const FIRST_VF_GROUP: u32 = 320;
 
 impl Machine {
     /// The lowest number from `first` on that no group has.
@@ -66,15 +66,22 @@ impl Machine {
             literal: BTreeMap::new(),
             missing: BTreeSet::new(),
             node: true,
+            leaving: false,
+            stopped: Stopped::default(),
         };
         let driver = function.spec.driver.take();
         set_driver(&mut function, driver.as_deref(), &self.vfio_drivers);
         self.functions.insert(address, function);
     }
 
-    /// Makes all VFs of a PF, as a write to `sriov_numvfs` does on QAT, and
-    /// returns their addresses.
-    pub(super) fn create_vfs(&mut self, pf: PciAddress, driver: Option<&str>) -> Vec<PciAddress> {
+    /// Makes VFs of a PF, and returns their addresses: all of them, as a write to `sriov_numvfs`
+    /// does on QAT, if there is no `count`.
+    pub(super) fn create_vfs(
+        &mut self,
+        pf: PciAddress,
+        driver: Option<&str>,
+        count: Option<u16>,
+    ) -> Vec<PciAddress> {
         let Some(function) = self.functions.get(&pf) else {
             return Vec::new();
         };
@@ -92,7 +99,8 @@ impl Machine {
         let taken: BTreeSet<u32> = self.functions.values().filter_map(|f| f.group).collect();
         let mut next = FIRST_VF_GROUP;
         let mut made = Vec::new();
-        for index in 0..sriov.total {
+        let count = count.unwrap_or(sriov.total).min(sriov.total);
+        for index in 0..count {
             let Some(address) = vf_address(pf, &sriov, index) else {
                 self.problems
                     .push(DescriptionError::NoAddress { pf, index });
@@ -110,7 +118,7 @@ impl Machine {
             made.push(address);
         }
         if let Ok(sriov) = self.sriov_of(pf) {
-            sriov.enabled = sriov.total;
+            sriov.enabled = count;
             sriov.vfs = (0..).zip(made.iter().copied()).collect();
         }
         made

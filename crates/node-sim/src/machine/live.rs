@@ -21,10 +21,11 @@ impl SimNode {
     /// [`SimError::NotBound`], or [`SimError::Description`] if there is no such function.
     pub fn unbind(&self, address: PciAddress) -> Result<(), SimError> {
         let mut state = self.state();
+        self.end_holders(&mut state, &[address])?;
         if state.machine.get(address)?.spec.driver.is_none() {
             return Err(SimError::NotBound { address });
         }
-        self.release(&mut state, address)
+        self.strip(&mut state, address)
     }
 
     /// Binds a function to a driver, as a binder does: a VFIO driver by way of
@@ -68,6 +69,8 @@ impl SimNode {
         let mut state = self.state();
         state.machine.get(address)?;
         let mut gone = Vec::new();
+        let all = dependants(&state.machine, address);
+        self.end_holders(&mut state, &all)?;
         for function in dependants(&state.machine, address) {
             gone.push(self.take(&mut state, function)?);
         }
@@ -109,6 +112,7 @@ impl SimNode {
     pub fn disable_sriov(&self, pf: PciAddress) -> Result<(), SimError> {
         let mut state = self.state();
         state.machine.sriov_of(pf)?;
+        self.end_holders(&mut state, &[pf])?;
         self.drop_vfs(&mut state, pf)
     }
 
@@ -126,7 +130,7 @@ impl SimNode {
             return Err(SimError::HasVfs { pf });
         }
         let before = files_of(machine, machine.get(pf)?);
-        for vf in machine.create_vfs(pf, None) {
+        for vf in machine.create_vfs(pf, None, None) {
             self.tree.add(machine, machine.get(vf)?)?;
         }
         // The count is set last (sriov_numvfs_store).
@@ -230,7 +234,11 @@ impl SimNode {
 
 /// What the probe of a VFIO driver refuses, in the order of the kernel: `vfio_pci_probe`, then
 /// `vfio_pci_core_register_device`.
-fn check_probe(machine: &Machine, function: &Function, driver: &str) -> Result<(), SimError> {
+pub(super) fn check_probe(
+    machine: &Machine,
+    function: &Function,
+    driver: &str,
+) -> Result<(), SimError> {
     let FunctionSpec { address, id, .. } = function.spec;
     if machine.is_denied(id, driver) {
         return Err(SimError::Denylisted { address, id });

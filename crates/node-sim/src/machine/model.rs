@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sysfs_pci::{PciAddress, PciId};
 
-use super::FunctionSpec;
+use super::{Attribute, FunctionSpec};
 
 /// How DMA of functions is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) struct Sriov {
     pub(super) enabled: u16,
     /// Whether the kernel shows `sriov_*` files.
     pub(super) capable: bool,
+    /// Whether new VFs are given to drivers.
+    pub(super) autoprobe: bool,
     /// The VFs that exist now, by number.
     pub(super) vfs: BTreeMap<u16, PciAddress>,
 }
@@ -60,6 +62,17 @@ pub(super) struct Function {
     pub(super) missing: BTreeSet<String>,
     /// False: the group's node is missing.
     pub(super) node: bool,
+    /// True: its driver links are gone, and its driver waits until nobody has it open.
+    pub(super) leaving: bool,
+    /// What a stopped device does not show.
+    pub(super) stopped: Stopped,
+}
+
+/// Files of a QAT device that are not there while it is down.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stopped {
+    pub(super) attributes: BTreeMap<String, Attribute>,
+    pub(super) debugfs: BTreeMap<String, Attribute>,
 }
 
 impl Function {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use sysfs_pci::{IommuGroupId, PciAddress};
@@ -11,6 +11,7 @@ use sysfs_pci::{IommuGroupId, PciAddress};
 use super::{
     DescriptionError, Machine, SimError,
     grow::lowest_free,
+    kernel::Kernel,
     model::{Function, Iommu},
     tree::{KUBELET_DIR, Tree},
 };
@@ -42,8 +43,16 @@ use super::{
 /// ```
 #[derive(Debug)]
 pub struct SimNode {
-    pub(super) tree: Tree,
+    pub(super) tree: Arc<Tree>,
+    shared: Arc<Shared>,
+}
+
+/// What a node and the reactor that plays its kernel both change.
+#[derive(Debug)]
+struct Shared {
     state: Mutex<State>,
+    /// Something that was waited for may have come.
+    turned: Condvar,
 }
 
 /// What the tree shows, and what was taken out of it.
@@ -52,6 +61,7 @@ pub(super) struct State {
     pub(super) machine: Machine,
     /// What went with a function when it was unplugged, in that order, itself last.
     pub(super) unplugged: BTreeMap<PciAddress, Vec<Function>>,
+    pub(super) kernel: Kernel,
 }
 
 impl SimNode {
@@ -62,11 +72,24 @@ impl SimNode {
         let state = State {
             machine,
             unplugged: BTreeMap::new(),
+            kernel: Kernel::default(),
+        };
+        let shared = Shared {
+            state: Mutex::new(state),
+            turned: Condvar::new(),
         };
         Ok(Self {
-            tree,
-            state: Mutex::new(state),
+            tree: Arc::new(tree),
+            shared: Arc::new(shared),
         })
+    }
+
+    /// The same node once more, for a thread.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            tree: Arc::clone(&self.tree),
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// The directory that holds everything.
@@ -122,7 +145,8 @@ impl SimNode {
     /// The driver that a function has now.
     pub fn driver_of(&self, address: PciAddress) -> Option<String> {
         let state = self.state();
-        state.machine.driver_of(address).map(str::to_owned)
+        let function = state.machine.functions.get(&address)?;
+        function.spec.driver.clone().filter(|_| !function.leaving)
     }
 
     /// The directory of a function, through `bus/pci/devices`.
@@ -133,7 +157,19 @@ impl SimNode {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A test that failed while it changed the tree must not fail others a second time.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the state until somebody has called [`turn`](Self::turn).
+    pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let state = self.shared.turned.wait(state);
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes those who [`wait`](Self::wait).
+    pub(super) fn turn(&self) {
+        self.shared.turned.notify_all();
     }
 }
 

@@ -4,14 +4,18 @@
 //! sysfs-driver-qat_rl and debugfs-driver-qat. Ids and drivers are from each
 //! driver's `adf_drv.c`.
 
+use std::mem;
+
 use sysfs_pci::{PciAddress, PciId};
 
 use super::{
     Attribute, DescriptionError, FunctionSpec, Heartbeat, PfSpec, model::Function, spec::Debugfs,
 };
 
-const STATE: &str = "qat/state";
-const SERVICES: &str = "qat/cfg_services";
+pub(super) const STATE: &str = "qat/state";
+pub(super) const SERVICES: &str = "qat/cfg_services";
+pub(super) const AUTO_RESET: &str = "qat/auto_reset";
+pub(super) const PM_IDLE: &str = "qat/pm_idle_enabled";
 const DEV_CFG: &str = "dev_cfg";
 
 /// A device family. Everything a tree needs to know about it.
@@ -51,6 +55,41 @@ const GEN4: Family = Family {
     denylisted: false,
     ..GEN2
 };
+
+impl Family {
+    const ALL: [Self; 8] = [
+        Self::DH895XCC,
+        Self::C62X,
+        Self::C3XXX,
+        Self::G4XXX,
+        Self::G401XX,
+        Self::G402XX,
+        Self::G420XX,
+        Self::G6XXX,
+    ];
+
+    /// The family of a PF.
+    pub(super) fn of_pf(id: PciId) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|family| PciId::new(0x8086, family.pf) == id)
+    }
+
+    /// The family of a VF.
+    pub(super) fn of_vf(id: PciId) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|family| PciId::new(0x8086, family.vf) == id)
+    }
+
+    /// The driver that Linux has for VFs of the family.
+    pub(super) fn vf_driver(&self) -> Option<&'static str> {
+        match self.driver {
+            "dh895xcc" => Some("dh895xccvf"),
+            "c6xx" => Some("c6xxvf"),
+            "c3xxx" => Some("c3xxxvf"),
+            _ => None,
+        }
+    }
+}
 
 #[rustfmt::skip]
 impl Family {
@@ -104,9 +143,9 @@ impl Family {
         vec![
             (STATE, rw("up\n")),
             (SERVICES, rw(&format!("{services}\n"))),
-            ("qat/pm_idle_enabled", rw("1\n")),
+            (PM_IDLE, rw("1\n")),
             ("qat/num_rps", Attribute::read_only("64\n")),
-            ("qat/auto_reset", rw("off\n")),
+            (AUTO_RESET, rw("off\n")),
             ("qat_ras/errors_correctable", zero()),
             ("qat_ras/errors_nonfatal", zero()),
             ("qat_ras/errors_fatal", zero()),
@@ -159,11 +198,73 @@ pub(super) fn set_services(pf: &mut Function, text: &str) -> Result<(), Descript
 /// What a stopped device shows: no error counters, no rate limits, hardly any debugfs.
 pub(super) fn set_down(pf: &mut Function) -> Result<(), DescriptionError> {
     replace(pf, STATE, b"down\n".to_vec())?;
-    pf.spec
-        .driver_attributes
-        .retain(|name, _| name.starts_with("qat/"));
-    debugfs(pf)?.files.retain(|name, _| name == DEV_CFG);
+    let stays = |name: &String| name.starts_with("qat/");
+    let attributes = &mut pf.spec.driver_attributes;
+    let stopped = attributes.extract_if(.., |name, _| !stays(name));
+    pf.stopped.attributes.extend(stopped);
+    if let Some(debugfs) = &mut pf.spec.debugfs {
+        let stopped = debugfs.files.extract_if(.., |name, _| name != DEV_CFG);
+        pf.stopped.debugfs.extend(stopped);
+    }
     Ok(())
+}
+
+/// The reverse. The error counters start at 0.
+pub(super) fn set_up(pf: &mut Function) -> Result<(), DescriptionError> {
+    replace(pf, STATE, b"up\n".to_vec())?;
+    let stopped = mem::take(&mut pf.stopped);
+    pf.spec.driver_attributes.extend(stopped.attributes);
+    if let Some(debugfs) = &mut pf.spec.debugfs {
+        debugfs.files.extend(stopped.debugfs);
+    }
+    zero_errors(pf);
+    Ok(())
+}
+
+/// Makes a device what it is after a probe: up, with the default services of its number
+/// (`adf_gen4_cfg_dev_init`).
+pub(super) fn reset(pf: &mut Function, number: usize) -> Result<(), DescriptionError> {
+    match value(pf, STATE) {
+        None => return Ok(()),
+        Some("down") => set_up(pf)?,
+        Some(_) => {}
+    }
+    pf.literal.remove(SERVICES);
+    set_services(
+        pf,
+        if number.is_multiple_of(2) {
+            "sym;asym"
+        } else {
+            "dc"
+        },
+    )?;
+    set_value(pf, AUTO_RESET, "off")?;
+    set_value(pf, PM_IDLE, "1")
+}
+
+/// Makes the error counters say 0, if there are any.
+pub(super) fn zero_errors(pf: &mut Function) {
+    for (name, attribute) in &mut pf.spec.driver_attributes {
+        if name.starts_with("qat_ras/errors_") {
+            pf.literal.remove(name);
+            attribute.bytes = b"0\n".to_vec();
+        }
+    }
+}
+
+/// What a file of a QAT device holds, without the newline. Nothing if it has none of the name.
+pub(super) fn value<'a>(pf: &'a Function, name: &str) -> Option<&'a str> {
+    let bytes = match pf.literal.get(name) {
+        Some(bytes) => bytes,
+        None => &pf.spec.driver_attributes.get(name)?.bytes,
+    };
+    str::from_utf8(bytes).ok().map(str::trim_end)
+}
+
+/// Makes a file of a QAT device hold this text and a newline.
+pub(super) fn set_value(pf: &mut Function, name: &str, text: &str) -> Result<(), DescriptionError> {
+    pf.literal.remove(name);
+    replace(pf, name, format!("{text}\n").into_bytes())
 }
 
 /// Makes the heartbeat files say this, or takes them away.

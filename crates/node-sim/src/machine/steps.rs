@@ -25,16 +25,27 @@ impl SimNode {
     }
 
     /// Takes the driver away from a function that has one.
-    pub(super) fn release(&self, state: &mut State, address: PciAddress) -> Result<(), SimError> {
+    pub(super) fn strip(&self, state: &mut State, address: PciAddress) -> Result<(), SimError> {
         self.tree
             .detach(&state.machine, state.machine.get(address)?)?;
         self.drop_vfs(state, address)?;
+        self.forget_driver(state, address)
+    }
+
+    /// Makes memory and attributes say that a function has no driver, once the tree shows none.
+    pub(super) fn forget_driver(
+        &self,
+        state: &mut State,
+        address: PciAddress,
+    ) -> Result<(), SimError> {
+        state.kernel.held.remove(&address);
         let machine = &mut state.machine;
         let no_iommu = machine.iommu == Iommu::NoIommuMode;
         self.edit(machine, address, |function| {
             function.spec.driver = None;
             function.cdev = None;
             function.enable = None;
+            function.leaving = false;
             if no_iommu {
                 function.group = None;
             }
@@ -68,7 +79,7 @@ impl SimNode {
             state.machine.sriov_of(pf)?.vfs.remove(&index);
         }
         if function.spec.driver.is_some() {
-            self.release(state, address)?;
+            self.strip(state, address)?;
         }
         let machine = &mut state.machine;
         self.tree.remove(machine, machine.get(address)?)?;

@@ -210,7 +210,11 @@ fn config(function: &Function) -> Vec<u8> {
 fn sriov_files(sriov: &Sriov, named: &mut Named) {
     ro(named, "sriov_totalvfs", format!("{}\n", sriov.total));
     rw(named, "sriov_numvfs", format!("{}\n", sriov.enabled));
-    rw(named, "sriov_drivers_autoprobe", "1\n".to_owned());
+    rw(
+        named,
+        "sriov_drivers_autoprobe",
+        format!("{}\n", u8::from(sriov.autoprobe)),
+    );
     ro(named, "sriov_offset", format!("{}\n", sriov.offset));
     ro(named, "sriov_stride", format!("{}\n", sriov.stride));
     ro(

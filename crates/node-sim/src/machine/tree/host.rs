@@ -99,6 +99,7 @@ impl Tree {
             return Ok(dir);
         }
         files::make_dir(&self.sys(&dir))?;
+        self.watch_dir(&dir)?;
         for name in ["bind", "unbind", "new_id", "remove_id", "uevent"] {
             self.file(dir.join(name), &Attribute::write_only())?;
         }
@@ -109,6 +110,11 @@ impl Tree {
             self.link(&module.join(format!("drivers/pci:{driver}")), &dir)?;
         }
         Ok(dir)
+    }
+
+    /// Whether a driver is loaded.
+    pub(in super::super) fn has_driver(&self, driver: &str) -> bool {
+        files::exists(&self.sys(paths::driver_dir(driver)))
     }
 
     /// A device that only exists in a class: its directory with `dev`, `uevent`

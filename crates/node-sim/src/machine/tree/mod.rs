@@ -4,7 +4,9 @@ mod attributes;
 mod files;
 mod host;
 mod paths;
+mod react;
 mod vfio;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +22,7 @@ use super::{
 };
 use attributes::Files;
 use files::Shared;
+use watch::Watch;
 
 pub(super) use attributes::files_of;
 pub(super) use host::KUBELET_DIR;
@@ -42,6 +45,8 @@ pub(super) struct Tree {
     shared: Mutex<Option<Shared>>,
     /// The inode numbers that entries of `bus/pci/devices` had which are gone.
     spent: Mutex<BTreeMap<PciAddress, BTreeSet<u64>>>,
+    /// While a reactor is at work.
+    watch: Mutex<Option<Watch>>,
 }
 
 impl Tree {
@@ -51,6 +56,7 @@ impl Tree {
             root: root.to_owned(),
             shared: Mutex::new(Some(Shared::default())),
             spent: Mutex::default(),
+            watch: Mutex::default(),
         };
         tree.write_host(machine)?;
         for function in machine.functions.values() {
@@ -69,6 +75,7 @@ impl Tree {
         let path = self.sys(name);
         match &mut *self.shared() {
             Some(shared) => shared.create(&path, attribute),
+            None if self.is_watched() => files::replace(&self.root, &path, attribute),
             None => files::create(&path, attribute),
         }
     }
@@ -114,6 +121,7 @@ impl Tree {
         let address = function.spec.address;
         let dir = paths::device_dir(machine, address);
         files::make_dir(&self.sys(&dir))?;
+        self.watch_dir(&dir)?;
         self.sync(&Files::new(), &files_of(machine, function), &dir)?;
         self.link(&dir.join("subsystem"), Path::new("bus/pci"))?;
         self.enter(address, &dir)?;
@@ -193,17 +201,26 @@ impl Tree {
 
     /// The reverse: links first (`driver_sysfs_remove`), then what the driver made.
     pub(super) fn detach(&self, machine: &Machine, function: &Function) -> Result<(), SimError> {
-        let Some(driver) = function.spec.driver.as_deref() else {
-            return Ok(());
-        };
-        let dir = paths::device_dir(machine, function.spec.address);
-        let of_driver = paths::driver_dir(driver).join(function.spec.address.to_string());
-        files::remove(&self.sys(of_driver))?;
-        files::remove(&self.sys(dir.join("driver")))?;
-        if machine.is_vfio(Some(driver)) {
+        self.detach_links(machine, function.spec.address)?;
+        if machine.is_vfio(function.spec.driver.as_deref()) {
             self.detach_vfio(machine, function)?;
         }
         Ok(())
+    }
+
+    /// The first half of that, after which a driver may have to wait. Links that are gone are fine.
+    pub(super) fn detach_links(
+        &self,
+        machine: &Machine,
+        address: PciAddress,
+    ) -> Result<(), SimError> {
+        let Some(driver) = machine.driver_of(address) else {
+            return Ok(());
+        };
+        let of_driver = paths::driver_dir(driver).join(address.to_string());
+        files::remove(&self.sys(of_driver))?;
+        let dir = paths::device_dir(machine, address);
+        files::remove(&self.sys(dir.join("driver")))
     }
 
     /// Brings the files of a function from one state to another. A file that
@@ -228,6 +245,7 @@ impl Tree {
                         && parent != made
                     {
                         files::make_dir(&self.sys(parent))?;
+                        self.watch_dir(parent)?;
                         parent.clone_into(&mut made);
                     }
                     self.file(name, attribute)?;

@@ -4,6 +4,7 @@ mod attributes;
 mod changes;
 mod descriptions;
 mod iommu;
+mod kernel;
 mod live;
 mod profiles;
 mod refusals;
