@@ -104,7 +104,8 @@ impl Binder<'_> {
         })
     }
 
-    /// Takes the function from a driver. Fine too if that has happened meanwhile.
+    /// Takes the function from a driver. Fine too if that has happened meanwhile; that another driver has
+    /// taken it at once shows when it is bound.
     pub(super) fn unbind(
         &self,
         hands: &mut dyn Hands,
@@ -116,15 +117,7 @@ impl Binder<'_> {
             driver: from.clone(),
         };
         match hands.write(&command) {
-            Ok(()) => until(self.patience, || {
-                if driver(self.host, address)?.as_ref() == Some(from) {
-                    return Err(Failure::Driver {
-                        wanted: None,
-                        found: Some(from.clone()),
-                    });
-                }
-                Ok(())
-            }),
+            Ok(()) => Ok(()),
             Err(error) if error.is_gone() => match driver(self.host, address)? {
                 Some(still) if still == *from => Err(error.into()),
                 _ => Ok(()),

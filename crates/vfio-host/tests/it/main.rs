@@ -6,8 +6,10 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-/// What may be bound and given back.
+/// What may be bound and given back, decided.
 mod bind_plan;
+/// Binding and giving back, done.
+mod binder;
 /// Single facts: IOMMU, no-IOMMU groups, the deny-list.
 mod facts;
 /// Groups from scans and from live reads, and their viability.
