@@ -83,6 +83,7 @@ mod family;
 mod inventory;
 mod names;
 mod preference;
+pub mod provision;
 mod reading;
 mod service;
 mod services;

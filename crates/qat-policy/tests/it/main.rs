@@ -7,6 +7,8 @@ mod node;
 #[cfg(test)]
 mod preference;
 #[cfg(test)]
+mod provision;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod reasons;
