@@ -20,6 +20,7 @@
 //! <root>/sys/module/{vfio,vfio_pci}/parameters
 //! <root>/sys/kernel/debug/qat_<driver>_<address>
 //! <root>/dev/vfio/{vfio,<N>,devices/vfio<X>}
+//! <root>/dev/uio<N>, sys/class/uio          of functions on a driver of UIO
 //! <root>/kubelet/device-plugins             where the kubelet puts its socket
 //! <root>/kubelet/pod-resources              where it tells which pod holds what
 //! ```

@@ -5,6 +5,7 @@ mod files;
 mod host;
 mod paths;
 mod react;
+mod uio;
 mod vfio;
 mod watch;
 
@@ -195,6 +196,8 @@ impl Tree {
         self.link(&dir.join("driver"), &driver_dir)?;
         if machine.is_vfio(Some(driver)) {
             self.attach_vfio(machine, function)?;
+        } else if uio::is_uio(driver) {
+            self.attach_uio(machine, function, driver)?;
         }
         Ok(())
     }
@@ -204,6 +207,8 @@ impl Tree {
         self.detach_links(machine, function.spec.address)?;
         if machine.is_vfio(function.spec.driver.as_deref()) {
             self.detach_vfio(machine, function)?;
+        } else if function.spec.driver.as_deref().is_some_and(uio::is_uio) {
+            self.detach_uio(machine, function)?;
         }
         Ok(())
     }

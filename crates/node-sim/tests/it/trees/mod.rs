@@ -9,6 +9,7 @@ mod live;
 mod profiles;
 mod refusals;
 mod scale;
+mod uio;
 
 use std::{
     collections::BTreeMap,
