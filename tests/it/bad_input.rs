@@ -57,8 +57,8 @@ async fn wrong_values_end_the_process_with_2_and_name_flag_value_and_what_is_all
             &["-max-num-devices", "`0`", "at least 1"],
         ),
         (
-            &["-dpdk-driver", "igb_uio"],
-            &["-dpdk-driver", "igb_uio", "vfio-pci"],
+            &["-dpdk-driver", "uio_pci_generic"],
+            &["-dpdk-driver", "uio_pci_generic", "vfio-pci", "igb_uio"],
         ),
         (&["--no-such-flag"], &["--no-such-flag"]),
     ] {

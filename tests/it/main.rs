@@ -16,4 +16,5 @@ mod plugins;
 mod profiles;
 mod render;
 mod rivals;
+mod uio;
 mod workspace;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use qat_node::Roots;
-use qat_policy::{Family, ResourceNames, Rules};
+use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
 
 /// Says what a QAT node has, and what is wrong with it.
 ///
@@ -94,6 +94,10 @@ pub(crate) struct View {
     #[arg(long, value_name = "LIST", value_parser = qat_policy::parse_kernel_vf_drivers)]
     pub(crate) kernel_vf_drivers: Option<BTreeSet<Family>>,
 
+    /// Driver that VFs must be bound to, as given to qat-plugin: vfio-pci or `igb_uio`
+    #[arg(long, value_name = "DRIVER", default_value = "vfio-pci")]
+    pub(crate) dpdk_driver: VfDrivers,
+
     /// The most VFs that the plugin offers, as given to qat-plugin [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) max_num_devices: Option<NonZeroUsize>,
@@ -137,8 +141,8 @@ impl View {
                 Spelling::Canonical => ResourceNames::Canonical,
                 Spelling::AsRead => ResourceNames::AsRead,
             },
+            drivers: self.dpdk_driver.clone(),
             cap: self.max_num_devices,
-            ..defaults
         }
     }
 }

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Offers the Intel QuickAssist (QAT) virtual functions of this node to Kubernetes.
 ///
-/// Finds the QAT VFs that are bound to vfio-pci, registers a resource per service set
+/// Finds the QAT VFs that are bound to vfio-pci (or igb_uio), registers a resource per service set
 /// (qat.intel.com/cy, qat.intel.com/dc, …) with the kubelet, and hands each pod exactly its VFs.
 /// Flags of Intel's Go plugin are accepted as they stand in today's manifests, single dash and all.
 #[derive(Debug, Parser)]
@@ -23,7 +23,8 @@ use clap::{Args, Parser, Subcommand};
     args_override_self = true
 )]
 pub(crate) struct Line {
-    /// Driver that VFs must be bound to: vfio-pci [env: DPDK_DRIVER] [default: vfio-pci]
+    /// Driver that VFs must be bound to: vfio-pci (qat_vfio_pci counts as well), or igb_uio, where no
+    /// IOMMU protects the host from who holds a VF [env: DPDK_DRIVER] [default: vfio-pci]
     #[arg(long, value_name = "DRIVER", allow_hyphen_values = true)]
     pub(crate) dpdk_driver: Option<String>,
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use plugin_admin::LogFormat;
 use qat_node::binding::{KeeperSettings, Tools};
 use qat_node::{NodeSettings, Roots, RootsError};
-use qat_policy::{AllocationPolicy, Family, ResourceNames};
+use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use vfio_host::{Host, VfioDrivers};
 
 use crate::args::{Line, Places};
@@ -67,13 +67,19 @@ pub(crate) fn resolve(
         warnings: Vec::new(),
     };
     let roots = check.roots(&args.places);
-    check.value(
+    let drivers = check.value(
         "-dpdk-driver",
         args.dpdk_driver,
         Some("DPDK_DRIVER"),
-        (),
-        dpdk_driver,
+        VfDrivers::default(),
+        parsed,
     );
+    if let VfDrivers::Uio(driver) = &drivers {
+        check.warnings.push(format!(
+            "VFs are handed out on `{driver}`: no IOMMU protects this node from whoever holds one; \
+             vfio-pci does"
+        ));
+    }
     let families = check.value(
         "-kernel-vf-drivers",
         args.kernel_vf_drivers,
@@ -134,12 +140,13 @@ pub(crate) fn resolve(
     let (binding, unbound) = match manage {
         Some(false) => (None, Some("--manage-binding is false")),
         None if vfio_host::is_read_only(&roots.sysfs) => (None, Some("sysfs is read-only")),
-        _ => (keeper(&roots, state_dir, &families), None),
+        _ => (keeper(&roots, state_dir, &families, &drivers), None),
     };
     Ok(Settings {
         node: NodeSettings {
             roots,
             families,
+            drivers,
             names,
             cap,
             policy,
@@ -268,21 +275,25 @@ fn keeper(
     roots: &Roots,
     state_dir: PathBuf,
     families: &BTreeSet<Family>,
+    wanted: &VfDrivers,
 ) -> Option<KeeperSettings> {
     let host = Host {
         sysfs: roots.sysfs.clone(),
         dev: roots.dev.clone(),
-        drivers: qat_policy::vfio_drivers(),
+        drivers: wanted.vfio(),
     };
     let tools = Tools {
         host,
         state_dir,
         workers: worker::command(&roots.sysfs),
     };
-    // The default has `vfio-pci`.
-    let drivers = VfioDrivers::default();
+    let driver = match wanted {
+        // The default has `vfio-pci`.
+        VfDrivers::Vfio(_) => VfioDrivers::default().iter().next()?.clone(),
+        VfDrivers::Uio(driver) => driver.clone(),
+    };
     Some(KeeperSettings {
-        rules: qat_policy::bind_rules(families, drivers.iter().next()?),
+        rules: qat_policy::bind_rules(families, &driver),
         tools,
     })
 }
@@ -292,16 +303,6 @@ fn manage_binding(text: &str) -> Result<Option<bool>, String> {
         "true" => Ok(Some(true)),
         "false" => Ok(Some(false)),
         _ => Err(format!("`{text}` is neither true nor false")),
-    }
-}
-
-fn dpdk_driver(text: &str) -> Result<(), String> {
-    match text {
-        "vfio-pci" => Ok(()),
-        "igb_uio" => {
-            Err("`igb_uio` is not offered by this version; allowed is: vfio-pci".to_owned())
-        }
-        _ => Err(format!("unknown driver `{text}`; allowed is: vfio-pci")),
     }
 }
 

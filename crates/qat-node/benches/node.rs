@@ -14,7 +14,7 @@ use node_sim::{Machine, Profile, SimNode};
 use qat_node::{
     Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge, resource_name,
 };
-use qat_policy::{AllocationPolicy, Family, ResourceNames};
+use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
@@ -38,6 +38,7 @@ impl Bench {
         let settings = NodeSettings {
             roots: Roots::new(node.sysfs(), node.dev()).with_kubelet(node.kubelet_dir()),
             families: Family::all().iter().copied().collect(),
+            drivers: VfDrivers::default(),
             names: ResourceNames::Canonical,
             cap: None,
             policy: AllocationPolicy::None,

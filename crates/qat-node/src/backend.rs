@@ -98,7 +98,7 @@ impl DevicePlugin for PoolBackend {
             let usable = self.recheck.vf(address, &self.pool, pf);
             functions.push(GrantedFunction {
                 address,
-                node: Some(usable.map_err(|why| refused(&why))?.node.into()),
+                node: Some(usable.map_err(|why| refused(&why))?),
             });
         }
         // Only while the daemon ends there is no owner any more.
@@ -111,7 +111,7 @@ impl DevicePlugin for PoolBackend {
         Ok(passthrough::edits(&Grant {
             resource: &self.resource,
             functions,
-            control: Some(control),
+            control,
             numbered_prefix: Some(NUMBERED_PREFIX),
         }))
     }

@@ -149,9 +149,9 @@ pub enum Objection {
         /// As what.
         resource: String,
     },
-    /// It is open, and nobody says who holds it.
+    /// It is open, or may be, and nobody says who holds it.
     #[error(
-        "it is open, and nothing says whether a pod holds it as another resource; mount the \
+        "it may be in use, and nothing says whether a pod holds it as another resource; mount the \
          kubelet's pod-resources directory"
     )]
     Unknown,

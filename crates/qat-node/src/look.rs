@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use qat_policy::{DebugfsRoot, Facts, FunctionKind, Inventory, PfReading, Rules, identify};
-use sysfs_pci::{IommuGroupId, PciAddress, ScanError, ScanFailure, Scanner, Snapshot, fs};
-use vfio_host::{Group, Host, NodeError, VfioNode};
+use qat_policy::{
+    DebugfsRoot, Facts, FunctionKind, Inventory, PfReading, Rules, VfDrivers, identify,
+};
+use sysfs_pci::{
+    Function, IommuGroupId, PciAddress, ScanError, ScanFailure, Scanner, Snapshot, fs,
+};
+use vfio_host::{Group, Host, NodeError, UioNode, VfioNode};
 
 use crate::Roots;
 
@@ -35,6 +39,7 @@ struct HostFacts {
     groups: BTreeMap<IommuGroupId, Group>,
     nodes: BTreeMap<IommuGroupId, Result<VfioNode, NodeError>>,
     control: Result<VfioNode, NodeError>,
+    uio: BTreeMap<PciAddress, Result<UioNode, NodeError>>,
     readings: BTreeMap<PciAddress, PfReading>,
 }
 
@@ -44,7 +49,7 @@ impl Looker {
         let host = Host {
             sysfs: roots.sysfs.clone(),
             dev: roots.dev.clone(),
-            drivers: rules.drivers.clone(),
+            drivers: rules.drivers.vfio(),
         };
         let scanner = Scanner::new(roots.sysfs.clone());
         Self {
@@ -74,6 +79,7 @@ impl Looker {
                 groups: &facts.groups,
                 nodes: &facts.nodes,
                 control: &facts.control,
+                uio: &facts.uio,
                 readings: &facts.readings,
                 denylist_disabled: vfio_host::denylist_disabled(&self.host.sysfs),
                 iommu_present: vfio_host::iommu_present(&self.host.sysfs),
@@ -94,8 +100,11 @@ impl Looker {
     }
 
     /// Whether each of these VFs is open: enabled by whoever uses it. A VF that cannot be asked is
-    /// left out.
+    /// left out, and one on a UIO driver never can: that driver enables it itself.
     pub fn open(&self, vfs: &BTreeSet<PciAddress>) -> BTreeMap<PciAddress, bool> {
+        if let VfDrivers::Uio(_) = self.rules.drivers {
+            return BTreeMap::new();
+        }
         let count = |vf: &PciAddress| sysfs_pci::enable_count(&self.host.sysfs, *vf).ok();
         vfs.iter()
             .filter_map(|vf| Some((*vf, count(vf)? > 0)))
@@ -107,6 +116,7 @@ impl Looker {
             groups: vfio_host::groups(snapshot),
             nodes: BTreeMap::new(),
             control: vfio_host::control_node(&self.host.dev),
+            uio: BTreeMap::new(),
             readings: BTreeMap::new(),
         };
         for function in snapshot.functions.values() {
@@ -122,15 +132,31 @@ impl Looker {
                     );
                     facts.readings.insert(function.address, reading);
                 }
-                (Some((_, FunctionKind::Vf)), Some(group)) => {
-                    facts
-                        .nodes
-                        .entry(group)
-                        .or_insert_with(|| vfio_host::group_node(&self.host.dev, group));
-                }
-                _ => {}
+                (Some((_, FunctionKind::Vf)), group) => self.vf_facts(&mut facts, function, group),
+                (None, _) => {}
             }
         }
         facts
+    }
+
+    /// The node of a VF: its group's, or where VFs are wanted on UIO that of its device.
+    fn vf_facts(&self, facts: &mut HostFacts, vf: &Function, group: Option<IommuGroupId>) {
+        let Host { sysfs, dev, .. } = &self.host;
+        match &self.rules.drivers {
+            VfDrivers::Vfio(_) => {
+                if let Some(group) = group {
+                    facts
+                        .nodes
+                        .entry(group)
+                        .or_insert_with(|| vfio_host::group_node(dev, group));
+                }
+            }
+            VfDrivers::Uio(wanted) => {
+                if vf.driver.as_ref() == Some(wanted) {
+                    let node = vfio_host::uio_node(sysfs, dev, vf.address);
+                    facts.uio.insert(vf.address, node);
+                }
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use device_plugin::pods::Pods;
 use device_plugin::{DeviceSet, Supervisor};
-use qat_policy::{AllocationPolicy, Family, PoolName, ResourceNames, Rules};
+use qat_policy::{AllocationPolicy, Family, PoolName, ResourceNames, Rules, VfDrivers};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ pub struct NodeSettings {
     pub roots: Roots,
     /// The families whose VFs are offered.
     pub families: BTreeSet<Family>,
+    /// The drivers of which a VF must have one, and so how it reaches a container.
+    pub drivers: VfDrivers,
     /// How resources are spelt.
     pub names: ResourceNames,
     /// At most so many VFs are offered.
@@ -53,7 +55,7 @@ impl NodeSettings {
         Rules {
             families: self.families.clone(),
             names: self.names,
-            drivers: qat_policy::vfio_drivers(),
+            drivers: self.drivers.clone(),
             cap: self.cap,
         }
     }

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
+use passthrough::FunctionNode;
 use qat_policy::{
-    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, Reason, ResourceNames, identify,
+    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, Reason, ResourceNames, VfDrivers,
+    identify,
 };
 use sysfs_pci::{AttrError, PciAddress, PciId};
-use vfio_host::{Host, NodeError, Refusal, Usable, VfioNode};
+use vfio_host::{Host, NodeError, Refusal, UioRefusal, VfioNode};
 
 use crate::NodeSettings;
 use crate::text::chain;
@@ -21,6 +23,7 @@ pub struct Recheck {
     host: Host,
     debugfs: DebugfsRoot,
     families: BTreeSet<Family>,
+    wanted: VfDrivers,
     names: ResourceNames,
 }
 
@@ -39,6 +42,9 @@ pub enum RecheckError {
     /// The VF cannot be used through VFIO.
     #[error(transparent)]
     Unusable(#[from] Refusal),
+    /// The VF cannot be used through UIO.
+    #[error(transparent)]
+    UnusableUio(#[from] UioRefusal),
     /// The control node of VFIO is not usable.
     #[error("VFIO is not usable on this node")]
     Control {
@@ -100,15 +106,16 @@ impl Recheck {
             host: Host {
                 sysfs: roots.sysfs.clone(),
                 dev: roots.dev.clone(),
-                drivers: qat_policy::vfio_drivers(),
+                drivers: settings.drivers.vfio(),
             },
             debugfs: roots.debugfs.clone(),
             families: settings.families.clone(),
+            wanted: settings.drivers.clone(),
             names: settings.names,
         }
     }
 
-    /// Looks at a VF that `pool` advertises as one of `pf`, or as one without PF.
+    /// Looks at a VF that `pool` advertises as one of `pf`, or as one without PF, and returns its node.
     ///
     /// What an [`Inventory`](qat_policy::Inventory) withholds for a reason that lies in the VF, its
     /// group or its PF is refused here too.
@@ -121,7 +128,7 @@ impl Recheck {
         address: PciAddress,
         pool: &PoolName,
         pf: Option<PciAddress>,
-    ) -> Result<Usable, RecheckError> {
+    ) -> Result<FunctionNode, RecheckError> {
         let identity = sysfs_pci::identity(&self.host.sysfs, address).map_err(|source| {
             if source.is_gone() {
                 RecheckError::Unusable(Refusal::Gone { address })
@@ -132,7 +139,7 @@ impl Recheck {
         match identify(identity.id) {
             Some((family, FunctionKind::Vf)) if self.families.contains(&family) => {
                 self.pf(address, family, pool, pf)?;
-                Ok(self.host.recheck(address, None)?)
+                self.node(address)
             }
             _ => Err(RecheckError::NotOurs {
                 address,
@@ -141,13 +148,26 @@ impl Recheck {
         }
     }
 
-    /// Looks at `/dev/vfio/vfio`, which every user of VFIO needs.
+    /// What lies in the VF and its group, by the way it is handed out.
+    fn node(&self, address: PciAddress) -> Result<FunctionNode, RecheckError> {
+        match &self.wanted {
+            VfDrivers::Vfio(_) => Ok(self.host.recheck(address, None)?.node.into()),
+            VfDrivers::Uio(driver) => Ok(self.host.recheck_uio(address, driver)?.into()),
+        }
+    }
+
+    /// Looks at `/dev/vfio/vfio`, which every user of VFIO needs. `None`: VFs are on UIO and need none.
     ///
     /// # Errors
     ///
     /// [`RecheckError::Control`] when it is missing or no character device.
-    pub fn control(&self) -> Result<VfioNode, RecheckError> {
-        vfio_host::control_node(&self.host.dev).map_err(|source| RecheckError::Control { source })
+    pub fn control(&self) -> Result<Option<VfioNode>, RecheckError> {
+        match self.wanted {
+            VfDrivers::Vfio(_) => vfio_host::control_node(&self.host.dev)
+                .map(Some)
+                .map_err(|source| RecheckError::Control { source }),
+            VfDrivers::Uio(_) => Ok(None),
+        }
     }
 
     /// Looks at the PF of a VF: whether it runs, and whether it still serves what the pool says. A

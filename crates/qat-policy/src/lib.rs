@@ -65,6 +65,8 @@
 //! - **A VF whose PF is on `vfio-pci`, on no driver or on a foreign one is withheld**: without its
 //!   PF's driver no firmware runs, and with the PF on `vfio-pci` the kernel demands a VF token from
 //!   every user.
+//! - **VFs on `igb_uio` are offered if that is asked for** ([`VfDrivers::Uio`]), with their UIO device. IOMMU,
+//!   groups and the denylist of `vfio-pci` do not matter then.
 //! - **One VF of a shared IOMMU group is offered**, the one with the lowest address: VFIO gives a
 //!   group to one owner.
 //!
@@ -89,6 +91,7 @@ mod service;
 mod services;
 mod support;
 mod table;
+mod vf_drivers;
 
 pub use self::binding::bind_rules;
 pub use self::drivers::{
@@ -107,3 +110,4 @@ pub use self::reading::{DebugfsRoot, PfReading, ReadingError, read_pf};
 pub use self::service::Service;
 pub use self::services::{ServiceSet, ServiceSetError, Services};
 pub use self::support::ServiceSupport;
+pub use self::vf_drivers::{UnknownVfDriver, VfDrivers};

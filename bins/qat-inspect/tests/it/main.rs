@@ -108,6 +108,11 @@ fn the_flags_of_the_plugin_give_the_view_of_the_plugin() {
     assert!(capped.contains("beyond-cap (16 VFs"), "{capped}");
     let other = listing(machine(), &["--kernel-vf-drivers=4xxxvf"]);
     assert!(other.contains("48 VFs: 0 offered"), "{other}");
+    let on_uio = || machine().with(Change::AllVfsOn(Some("igb_uio")));
+    let usual = listing(on_uio(), &[]);
+    assert!(usual.contains("foreign-driver (48 VFs"), "{usual}");
+    let uio = listing(on_uio(), &["--dpdk-driver=igb_uio"]);
+    assert!(uio.contains("48 VFs: 48 offered"), "{uio}");
 }
 
 #[test]

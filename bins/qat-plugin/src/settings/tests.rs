@@ -88,6 +88,25 @@ fn the_environment_alone_is_enough_and_flags_win() {
 }
 
 #[test]
+fn igb_uio_is_taken_with_a_warning() {
+    let (_dir, root) = sysfs();
+    let wanted: VfDrivers = "igb_uio".parse().unwrap();
+    let typed = resolve_with(&["-dpdk-driver=igb_uio", &root], &[]).unwrap();
+    assert_eq!(typed.node.drivers, wanted);
+    let set = resolve_with(&[&root], &[("DPDK_DRIVER", "igb_uio")]).unwrap();
+    assert_eq!(set.node.drivers, wanted);
+    for settings in [typed, set] {
+        assert_eq!(settings.warnings.len(), 1);
+        assert!(settings.warnings[0].contains("no IOMMU protects this node"));
+        let binding = settings.node.binding.unwrap();
+        assert_eq!(binding.rules.driver.as_str(), "igb_uio");
+    }
+    let usual = resolve_with(&[&root], &[]).unwrap();
+    assert_eq!(usual.node.drivers, VfDrivers::default());
+    assert_eq!(usual.warnings, [""; 0]);
+}
+
+#[test]
 fn a_literal_reference_is_named_and_the_default_used() {
     let (_dir, root) = sysfs();
     let args = [

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::machine::{Site, judged};
 
-fn backend(site: &mut Site) -> PoolBackend {
+pub(crate) fn backend(site: &mut Site) -> PoolBackend {
     let state = judged(&NodeState::default(), &site.look());
     let pool = state.pools.keys().next().unwrap().clone();
     let devices = state.device_set(&pool);

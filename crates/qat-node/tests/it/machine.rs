@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use node_sim::{Machine, SimNode};
 use qat_node::{Ledger, Look, Looker, NodeSettings, NodeState, Roots, judge};
-use qat_policy::{AllocationPolicy, Family, ResourceNames};
+use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -19,11 +19,17 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(machine: Machine) -> Self {
+        Self::with_drivers(machine, VfDrivers::default())
+    }
+
+    /// Where VFs are wanted on these drivers.
+    pub(crate) fn with_drivers(machine: Machine, drivers: VfDrivers) -> Self {
         let dir = node_sim::scratch().unwrap();
         let node = machine.write(dir.path()).unwrap();
         let settings = NodeSettings {
             roots: Roots::new(node.sysfs(), node.dev()).with_kubelet(node.kubelet_dir()),
             families: Family::all().iter().copied().collect(),
+            drivers,
             names: ResourceNames::Canonical,
             cap: None,
             policy: AllocationPolicy::None,

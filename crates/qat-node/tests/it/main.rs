@@ -13,3 +13,4 @@ mod machine;
 #[cfg(feature = "probe")]
 mod probe;
 mod syscalls;
+mod uio;

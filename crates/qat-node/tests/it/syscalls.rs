@@ -9,13 +9,13 @@ use std::fs;
 
 use node_sim::{Machine, Profile};
 use qat_node::{Looker, Roots};
-use qat_policy::{Family, ResourceNames, Rules};
+use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
 
 fn rules() -> Rules {
     Rules {
         families: Family::all().iter().copied().collect(),
         names: ResourceNames::Canonical,
-        drivers: qat_policy::vfio_drivers(),
+        drivers: VfDrivers::default(),
         cap: None,
     }
 }

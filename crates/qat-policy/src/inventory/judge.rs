@@ -12,6 +12,7 @@ use super::{Facts, Rules};
 use crate::family::{Family, FamilySpec};
 use crate::names::{PoolName, pool_name};
 use crate::services::Services;
+use crate::vf_drivers::VfDrivers;
 
 /// Describes a VF and decides on it, leaving aside what concerns several VFs.
 pub(super) fn look(
@@ -108,10 +109,10 @@ impl<'a> Judge<'a> {
             });
         }
         self.check_pf()?;
-        let group = self.check_iommu()?;
-        self.check_driver()?;
-        self.check_group(group)?;
-        self.check_nodes(group)?;
+        match &self.rules.drivers {
+            VfDrivers::Vfio(drivers) => self.check_vfio(drivers)?,
+            VfDrivers::Uio(_) => self.check_uio()?,
+        }
         let services = self.services()?;
         pool_name(services, self.rules.names)
             .map_err(|error| self.unknown_services(sentence(&error)))
@@ -131,8 +132,31 @@ impl<'a> Judge<'a> {
             None => Err(Reason::PfUnreadable { pf }),
             Some(seen) => {
                 let tells = seen.services.is_some();
-                check_pf(pf, seen.driver.as_ref(), tells, family, &self.rules.drivers)
+                let vfio = self.rules.drivers.vfio();
+                check_pf(pf, seen.driver.as_ref(), tells, family, &vfio)
             }
+        }
+    }
+
+    fn check_vfio(&self, drivers: &VfioDrivers) -> Result<(), Reason> {
+        let group = self.check_iommu()?;
+        let refused = self.spec.denylisted && self.facts.denylist_disabled != Some(true);
+        self.check_driver(refused)?;
+        self.check_group(group, drivers)?;
+        self.check_nodes(group)
+    }
+
+    /// UIO knows no groups, and only `vfio-pci` has a denylist.
+    fn check_uio(&self) -> Result<(), Reason> {
+        self.check_driver(false)?;
+        match self.facts.uio.get(&self.function.address) {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(Reason::UioNode {
+                error: sentence(error),
+            }),
+            None => Err(Reason::UioNode {
+                error: "its device node was not looked at".to_owned(),
+            }),
         }
     }
 
@@ -145,9 +169,9 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn check_driver(&self) -> Result<(), Reason> {
+    /// `refused`: the driver that is wanted would refuse the VF.
+    fn check_driver(&self, refused: bool) -> Result<(), Reason> {
         let wanted = || self.rules.drivers.clone();
-        let refused = self.spec.denylisted && self.facts.denylist_disabled != Some(true);
         match &self.function.driver {
             Some(driver) if self.rules.drivers.contains(driver) => Ok(()),
             Some(driver) if driver.as_str() != self.spec.vf_driver => Err(Reason::ForeignDriver {
@@ -165,12 +189,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn check_group(&self, group: IommuGroupId) -> Result<(), Reason> {
+    fn check_group(&self, group: IommuGroupId, drivers: &VfioDrivers) -> Result<(), Reason> {
         match self
             .facts
             .groups
             .get(&group)
-            .map(|group| group.viability(&self.rules.drivers))
+            .map(|group| group.viability(drivers))
         {
             Some(Viability::Blocked { by }) => Err(Reason::GroupBlocked {
                 group,

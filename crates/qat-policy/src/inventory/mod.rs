@@ -10,16 +10,16 @@ use std::num::NonZeroUsize;
 
 use serde::Serialize;
 use sysfs_pci::{IommuGroupId, PciAddress, Snapshot};
-use vfio_host::{Group, NodeError, VfioDrivers, VfioNode};
+use vfio_host::{Group, NodeError, UioNode, VfioNode};
 
 pub use self::judge::check_pf;
 pub use self::pf::{Pf, PfTrouble};
 pub use self::reason::Reason;
 pub use self::vf::{Standing, Vf};
-use crate::drivers::vfio_drivers;
 use crate::family::{Family, FunctionKind, identify};
 use crate::names::{PoolName, ResourceNames};
 use crate::reading::PfReading;
+use crate::vf_drivers::VfDrivers;
 
 /// What the operator decided.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,8 +28,8 @@ pub struct Rules {
     pub families: BTreeSet<Family>,
     /// How pools are named.
     pub names: ResourceNames,
-    /// The drivers a VF must be bound to.
-    pub drivers: VfioDrivers,
+    /// The drivers a VF must be bound to one of.
+    pub drivers: VfDrivers,
     /// At most this many VFs are offered on the node, lowest addresses first. `None`: all.
     pub cap: Option<NonZeroUsize>,
 }
@@ -46,6 +46,9 @@ pub struct Facts<'a> {
     pub nodes: &'a BTreeMap<IommuGroupId, Result<VfioNode, NodeError>>,
     /// The node `/dev/vfio/vfio`.
     pub control: &'a Result<VfioNode, NodeError>,
+    /// The UIO device of each VF that could be offered with one: see [`VfDrivers::Uio`]. A VF without
+    /// an entry was not looked at, and is withheld then.
+    pub uio: &'a BTreeMap<PciAddress, Result<UioNode, NodeError>>,
     /// What [`read_pf`](crate::read_pf) said of each PF.
     pub readings: &'a BTreeMap<PciAddress, PfReading>,
     /// Whether `vfio-pci` binds functions on its denylist; `None` if it is not loaded.
@@ -72,7 +75,7 @@ impl Default for Rules {
         Self {
             families: Family::all().iter().copied().collect(),
             names: ResourceNames::default(),
-            drivers: vfio_drivers(),
+            drivers: VfDrivers::default(),
             cap: None,
         }
     }
@@ -106,7 +109,9 @@ impl Inventory {
             let vf = judge::look(function, family, &inventory.pfs, facts, rules);
             inventory.vfs.insert(function.address, vf);
         }
-        inventory.share_groups(facts.advertised);
+        if let VfDrivers::Vfio(_) = rules.drivers {
+            inventory.share_groups(facts.advertised);
+        }
         inventory.cut(rules.cap, facts.advertised);
         inventory
     }

@@ -142,7 +142,7 @@ impl Pf {
                 expected,
                 module: spec.pf_module,
             }),
-            Some(driver) if rules.drivers.contains(driver) => Some(PfTrouble::OnVfio {
+            Some(driver) if rules.drivers.vfio().contains(driver) => Some(PfTrouble::OnVfio {
                 driver: driver.clone(),
                 expected,
             }),

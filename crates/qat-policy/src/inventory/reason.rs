@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use sysfs_pci::{DriverName, IommuGroupId, PciAddress, PciId};
-use vfio_host::VfioDrivers;
+
+use crate::vf_drivers::VfDrivers;
 
 /// Why a VF is not offered.
 ///
@@ -66,21 +67,21 @@ pub enum Reason {
     /// The VF has no driver.
     NotBound {
         /// The drivers that would do.
-        wanted: VfioDrivers,
+        wanted: VfDrivers,
     },
     /// The VF is in use by the host: it has the kernel's QAT driver for VFs.
     KernelDriver {
         /// That driver.
         driver: DriverName,
         /// The drivers that would do.
-        wanted: VfioDrivers,
+        wanted: VfDrivers,
     },
-    /// The VF has a driver that is neither for QAT nor for VFIO.
+    /// The VF has a driver that is neither for QAT nor one that is wanted.
     ForeignDriver {
         /// That driver.
         driver: DriverName,
         /// The drivers that would do.
-        wanted: VfioDrivers,
+        wanted: VfDrivers,
     },
     /// Another member of the IOMMU group has a kernel driver, so VFIO cannot have the group.
     GroupBlocked {
@@ -98,6 +99,11 @@ pub enum Reason {
     Node {
         /// The group.
         group: IommuGroupId,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The VF's UIO device or its node cannot be given to a container.
+    UioNode {
         /// What is wrong with it.
         error: String,
     },
@@ -141,6 +147,7 @@ impl Reason {
             Self::GroupBlocked { .. } => "group-blocked",
             Self::ControlNode { .. } => "control-node",
             Self::Node { .. } => "node",
+            Self::UioNode { .. } => "uio-node",
             Self::Services { .. } => "services",
             Self::GroupShared { .. } => "group-shared",
             Self::BeyondCap { .. } => "beyond-cap",
@@ -202,6 +209,7 @@ impl fmt::Display for Reason {
             Self::Node { group, error } => {
                 write!(f, "IOMMU group {group} cannot be used: {error}; bind the VF to its VFIO driver anew")
             }
+            Self::UioNode { error } => write!(f, "it cannot be used: {error}; bind the VF to its UIO driver anew"),
             Self::Services { pf, error } => write!(f, "the services of its PF {pf} are not known: {error}"),
             Self::GroupShared { group, with } => write!(
                 f,

@@ -14,3 +14,5 @@ mod reading;
 mod reasons;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod uio;

@@ -9,12 +9,13 @@ use sysfs_pci::{
     ClassCode, DriverName, Function, IommuGroupId, Neighbour, NeighbourDriver, NumaNode,
     PciAddress, PciId, Role, Snapshot, Sriov, VfIndex,
 };
-use vfio_host::{NodeError, NodeKind, VfioNode, groups};
+use vfio_host::{NodeError, NodeKind, UioNode, VfioNode, groups};
 
 pub(crate) struct Node {
     pub(crate) snapshot: Snapshot,
     pub(crate) nodes: BTreeMap<IommuGroupId, Result<VfioNode, NodeError>>,
     pub(crate) control: Result<VfioNode, NodeError>,
+    pub(crate) uio: BTreeMap<PciAddress, Result<UioNode, NodeError>>,
     pub(crate) readings: BTreeMap<PciAddress, PfReading>,
     pub(crate) denylist_disabled: Option<bool>,
     pub(crate) iommu_present: bool,
@@ -47,6 +48,7 @@ impl Node {
             snapshot: Snapshot::default(),
             nodes: BTreeMap::new(),
             control: Ok(vfio_node(NodeKind::Control, "/dev/vfio/vfio".to_owned())),
+            uio: BTreeMap::new(),
             readings: BTreeMap::new(),
             denylist_disabled: Some(false),
             iommu_present: true,
@@ -146,6 +148,7 @@ impl Node {
             groups: &groups(&self.snapshot),
             nodes: &self.nodes,
             control: &self.control,
+            uio: &self.uio,
             readings: &self.readings,
             denylist_disabled: self.denylist_disabled,
             iommu_present: self.iommu_present,
