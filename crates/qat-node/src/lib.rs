@@ -37,6 +37,7 @@ mod look;
 mod node;
 #[cfg(feature = "probe")]
 mod probe;
+pub mod provision;
 mod recheck;
 mod resource;
 mod roots;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{PfBefore, PfState};
 use crate::services::ServiceSet;
 
 /// What is wanted of a PF. What is not said is left as it is.
@@ -18,6 +19,23 @@ pub struct PfGoal {
     pub vfs: VfsGoal,
     /// What its VFs are to be bound to.
     pub driver: Option<VfDriver>,
+    /// Whether new VFs are to be given to a driver at once, when all is done.
+    pub autoprobe: Option<bool>,
+}
+
+impl PfGoal {
+    /// The goal of a run that goes on where another was cut off. `before` is what the other has found.
+    ///
+    /// VFs that were to be kept may be destroyed and not yet made anew, and the automatic probe may be off.
+    #[must_use]
+    pub fn resumed(&self, before: &PfBefore, pf: &PfState) -> Self {
+        let lost = self.vfs == VfsGoal::Keep && pf.vfs.is_empty() && before.vfs > 0;
+        Self {
+            vfs: if lost { VfsGoal::All } else { self.vfs },
+            autoprobe: self.autoprobe.or(before.autoprobe),
+            ..self.clone()
+        }
+    }
 }
 
 /// Which VFs a PF is to have. A driver makes all or none.

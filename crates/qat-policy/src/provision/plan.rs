@@ -68,15 +68,20 @@ pub fn plan(pf: &PfState, goal: &PfGoal) -> Result<PfPlan, PfRefusal> {
     }
     if creates {
         steps.push(PfStep::CreateVfs { total });
-    } else if services.is_some() && pf.state == Some(DeviceState::Up) {
+    } else if services.is_some() || (goal.services.is_some() && pf.state == Some(DeviceState::Down))
+    {
+        // What has services is to serve.
         steps.push(PfStep::State {
             to: DeviceState::Up,
         });
     }
     steps.extend(auto_reset_change(pf, goal)?);
     steps.extend(bind(pf, goal, creates, total)?);
-    if hold_back {
-        steps.push(PfStep::Autoprobe { on: true });
+    let probes = pf.autoprobe.map(|on| on && !hold_back);
+    if let (Some(is), Some(on)) = (probes, goal.autoprobe.or(pf.autoprobe))
+        && is != on
+    {
+        steps.push(PfStep::Autoprobe { on });
     }
     Ok(PfPlan {
         pf: pf.address,

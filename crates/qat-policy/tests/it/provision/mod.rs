@@ -55,6 +55,7 @@ fn goal(services: &str) -> PfGoal {
         auto_reset: Some(true),
         vfs: VfsGoal::All,
         driver: Some(VfDriver::VfioPci),
+        autoprobe: None,
     }
 }
 
