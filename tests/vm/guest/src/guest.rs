@@ -1,0 +1,84 @@
+//! The machine that the cases run on, and what they do to it.
+
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions, read_link};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use rustix::system::finit_module;
+use sysfs_pci::PciAddress;
+use vfio_host::Host;
+
+/// The machine.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    /// As our crates see it.
+    pub(crate) host: Host,
+}
+
+impl Guest {
+    pub(crate) fn new() -> Self {
+        Self {
+            host: Host::default(),
+        }
+    }
+
+    /// The path of a function's attribute.
+    pub(crate) fn attribute(&self, address: PciAddress, name: &str) -> PathBuf {
+        self.host.sysfs.pci_device(address).join(name)
+    }
+
+    /// Reads a function's attribute, as a person would with `cat`.
+    pub(crate) fn read(&self, address: PciAddress, name: &str) -> String {
+        let path = self.attribute(address, name);
+        let text =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        text.trim_end().to_owned()
+    }
+
+    /// Writes to a function's attribute, as a person would with `echo`.
+    pub(crate) fn write(&self, address: PciAddress, name: &str, text: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .open(self.attribute(address, name))?;
+        file.write_all(text.as_bytes())
+    }
+
+    /// Has a physical function make its virtual functions, and lists them as the kernel numbers them.
+    pub(crate) fn make_vfs(&self, pf: PciAddress) -> Vec<PciAddress> {
+        let total = self.read(pf, "sriov_totalvfs");
+        if self.read(pf, "sriov_numvfs") == "0" {
+            self.write(pf, "sriov_numvfs", &total).unwrap();
+        }
+        self.vfs(pf)
+    }
+
+    /// The virtual functions that a physical one links to, in the order of the links' numbers.
+    pub(crate) fn vfs(&self, pf: PciAddress) -> Vec<PciAddress> {
+        let link = |number: usize| read_link(self.attribute(pf, &format!("virtfn{number}"))).ok();
+        let targets = (0..).map_while(link);
+        let address = |target: PathBuf| {
+            target
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        targets.map(address).collect()
+    }
+}
+
+/// An address that is written down in a case.
+pub(crate) fn at(address: &str) -> PciAddress {
+    address.parse().expect("an address")
+}
+
+/// Loads a module of the archive.
+pub(crate) fn insmod(name: &str, parameters: &str) {
+    let path = format!("/modules/{name}.ko");
+    let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let parameters = CString::new(parameters).unwrap();
+    finit_module(file, &parameters, 0).unwrap_or_else(|error| panic!("module {name}: {error}"));
+}

@@ -1,0 +1,80 @@
+//! The machines, and which groups of cases run on which.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use vm_tests::{Boot, Machine, Pf};
+
+/// A machine that has not finished by then is killed; they take a tenth of it.
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// The machines that have cases to run, by name. A group of cases belongs to one machine.
+pub(crate) fn machines(cases: &[String]) -> Result<Vec<(&'static str, Boot)>> {
+    let mut left: Vec<&String> = cases.iter().collect();
+    let mut boots = Vec::new();
+    for (name, groups, machine) in all() {
+        let (here, other) = left.into_iter().partition(|case| {
+            let group = case.split("::").next().unwrap_or_default();
+            groups.contains(&group)
+        });
+        left = other;
+        let cases: Vec<_> = here.into_iter().cloned().collect();
+        if !cases.is_empty() {
+            boots.push((
+                name,
+                Boot {
+                    machine,
+                    cases,
+                    limit: LIMIT,
+                },
+            ));
+        }
+    }
+    if !left.is_empty() {
+        bail!("no machine has these cases: {left:?}; add their group in tests/vm/ring/machines.rs");
+    }
+    Ok(boots)
+}
+
+fn all() -> [(&'static str, &'static [&'static str], Machine); 1] {
+    [("server", &["pci"], server())]
+}
+
+/// Two sockets, and a PF of each kind that has drivers of its own.
+fn server() -> Machine {
+    Machine {
+        pfs: vec![
+            Pf {
+                node: Some(1),
+                ..pf(0x6b, "4940", 16)
+            },
+            // The second device is for compression; the twin counts them as the driver does.
+            pf(0x70, "4948", 4),
+            Pf {
+                node: Some(0),
+                ..pf(0x3d, "37c8", 16)
+            },
+        ],
+        conventional_bus: true,
+        modules: vec![
+            "vfio",
+            "vfio_virqfd",
+            "vfio_iommu_type1",
+            "vfio-pci",
+            "pci-stub",
+            "virtio_pci",
+        ],
+        memory: 768,
+        ..Machine::default()
+    }
+}
+
+fn pf(bus: u8, id: &'static str, vfs: u16) -> Pf {
+    Pf {
+        bus,
+        id,
+        vfs,
+        acs: true,
+        node: None,
+    }
+}
