@@ -37,7 +37,7 @@ pub(crate) fn machines(cases: &[String]) -> Result<Vec<(&'static str, Boot)>> {
 }
 
 fn all() -> [(&'static str, &'static [&'static str], Machine); 1] {
-    [("server", &["pci"], server())]
+    [("server", &["pci", "bind"], server())]
 }
 
 /// Two sockets, and a PF of each kind that has drivers of its own.
@@ -54,6 +54,7 @@ fn server() -> Machine {
                 node: Some(0),
                 ..pf(0x3d, "37c8", 16)
             },
+            pf(0x90, "4942", 64),
         ],
         conventional_bus: true,
         modules: vec![

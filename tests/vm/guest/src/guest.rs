@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, read_link};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use rustix::system::finit_module;
+use rustix::system::{delete_module, finit_module};
 use sysfs_pci::PciAddress;
 use vfio_host::Host;
 
@@ -81,4 +81,15 @@ pub(crate) fn insmod(name: &str, parameters: &str) {
     let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let parameters = CString::new(parameters).unwrap();
     finit_module(file, &parameters, 0).unwrap_or_else(|error| panic!("module {name}: {error}"));
+}
+
+/// Unloads a module.
+pub(crate) fn rmmod(name: &str) {
+    let text = CString::new(name).unwrap();
+    delete_module(&text, 0).unwrap_or_else(|error| panic!("module {name}: {error}"));
+}
+
+/// Tells the harness something that is worth showing even if all is well.
+pub(crate) fn note(text: &str) {
+    println!("\n@@ note {text}");
 }

@@ -16,6 +16,7 @@
     reason = "a case reports its failure by a panic, and the console is what it is seen on"
 )]
 
+mod bench;
 mod cases;
 mod guest;
 mod init;

@@ -4,6 +4,7 @@
 //! found it, so far as it passes. A new one is a line in its group's list; a new group is a line here and
 //! one in `tests/vm/ring/machines.rs`, which says on what machine it runs.
 
+mod bind;
 mod pci;
 
 use sysfs_pci::PciAddress;
@@ -20,6 +21,9 @@ const GEN2: PciAddress = pf(0x3d);
 /// A 6xxx of which the firmware does not tell the node. It has 4 VFs.
 const GEN6: PciAddress = pf(0x70);
 
+/// A device such as none is made: 64 VFs without a driver of their own.
+const MANY: PciAddress = pf(0x90);
+
 const fn pf(bus: u8) -> PciAddress {
     match PciAddress::new(0, bus, 0, 0) {
         Some(address) => address,
@@ -32,7 +36,7 @@ pub(crate) type Case = fn(&Guest);
 
 /// All cases, by name, in the order in which they run.
 pub(crate) fn all() -> Vec<(String, Case)> {
-    let groups: [(&str, &[(&str, Case)]); 1] = [("pci", pci::CASES)];
+    let groups: [(&str, &[(&str, Case)]); 2] = [("pci", pci::CASES), ("bind", bind::CASES)];
     let cases = groups.into_iter().flat_map(|(group, cases)| {
         let name = move |case: &str| format!("{group}::{case}");
         cases
