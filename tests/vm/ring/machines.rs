@@ -37,7 +37,7 @@ pub(crate) fn machines(cases: &[String]) -> Result<Vec<(&'static str, Boot)>> {
 }
 
 fn all() -> [(&'static str, &'static [&'static str], Machine); 1] {
-    [("server", &["pci", "bind"], server())]
+    [("server", &["pci", "bind", "inuse"], server())]
 }
 
 /// Two sockets, and a PF of each kind that has drivers of its own.

@@ -13,6 +13,9 @@ use anyhow::{Context as _, Result};
 use crate::console::plain;
 use crate::{Archive, Event, Kit, Machine, Modules, Programs};
 
+/// How long a machine may take to switch itself off. One that cannot has a process in the kernel.
+const OFF: Duration = Duration::from_secs(20);
+
 /// A machine and what is to happen in it.
 #[derive(Clone, Debug)]
 pub struct Boot {
@@ -63,7 +66,7 @@ impl Boot {
         fs::write(&initrd, self.initramfs(kit, programs)?)?;
         let mut qemu = self.start(kit, &initrd)?;
         let lines = listen(&mut qemu);
-        let deadline = Instant::now() + self.limit;
+        let mut deadline = Instant::now() + self.limit;
         let mut console = Vec::new();
         let mut told = 0;
         let mut finished = false;
@@ -72,7 +75,10 @@ impl Boot {
                 Ok(line) => match Event::parse(&line) {
                     None => console.push(line),
                     Some(event) => {
-                        finished |= event == Event::End;
+                        if event == Event::End {
+                            finished = true;
+                            deadline = deadline.min(Instant::now() + OFF);
+                        }
                         heard(event, console.get(told..).unwrap_or_default());
                         told = console.len();
                     }
@@ -103,7 +109,7 @@ impl Boot {
         }
         archive.file("etc/hosts", 0o644, b"127.0.0.1 localhost\n")?;
         archive.copy("init", &programs.path("vm-guest"))?;
-        for name in ["qat-plugin", "qat-inspect"] {
+        for name in &self.machine.programs {
             archive.copy(&format!("bin/{name}"), &programs.path(name))?;
         }
         archive.copy("bin/busybox", &kit.busybox)?;

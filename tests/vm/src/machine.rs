@@ -25,6 +25,8 @@ pub struct Machine {
     pub conventional_bus: bool,
     /// Kernel modules to load at the start; those that they need come by themselves.
     pub modules: Vec<&'static str>,
+    /// Our binaries that it has. Each makes the start longer.
+    pub programs: Vec<&'static str>,
     /// Further words on the kernel's command line.
     pub kernel: Vec<&'static str>,
     /// Memory, in MiB.

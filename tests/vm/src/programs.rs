@@ -49,6 +49,7 @@ impl Programs {
                 "-C target-feature=+crt-static -C strip=symbols",
             )
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .status()
             .context("cannot run Cargo")?;

@@ -124,6 +124,6 @@ impl Bench {
     }
 }
 
-fn vfio_pci() -> DriverName {
+pub(crate) fn vfio_pci() -> DriverName {
     "vfio-pci".parse().unwrap()
 }

@@ -4,10 +4,16 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, read_link};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
 
 use rustix::system::{delete_module, finit_module};
 use sysfs_pci::PciAddress;
 use vfio_host::Host;
+
+/// How long the kernel is given for what it does at once, on an emulated and busy processor.
+const SOON: Duration = Duration::from_secs(10);
 
 /// The machine.
 #[derive(Debug)]
@@ -92,4 +98,33 @@ pub(crate) fn rmmod(name: &str) {
 /// Tells the harness something that is worth showing even if all is well.
 pub(crate) fn note(text: &str) {
     println!("\n@@ note {text}");
+}
+
+/// Waits until something is so.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it did not happen that {what}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// Does something that must not hang, and tells how long it took. A failure in it is one here.
+pub(crate) fn within(
+    what: &str,
+    limit: Duration,
+    work: impl FnOnce() + Send + 'static,
+) -> Duration {
+    let before = Instant::now();
+    let (done, waits) = channel();
+    let thread = spawn(move || {
+        work();
+        // Only who gave up is not there to be told.
+        let _told = done.send(());
+    });
+    match waits.recv_timeout(limit) {
+        Err(RecvTimeoutError::Timeout) => panic!("{what}: not done within {} s", limit.as_secs()),
+        _ => thread.join().expect(what),
+    }
+    before.elapsed()
 }

@@ -5,6 +5,8 @@
 //! | the first process | mounts, loads modules, runs the cases in a child, switches the machine off |
 //! | `init run` | runs the cases of `/plan` and reports each on the console |
 //! | `init worker` | a worker of `vfio-host` |
+//! | `init hold VF` | has a VF open until its standard input is closed |
+//! | `init force PF VF` | unbinds a VF that is open, and leaves its worker behind |
 //! | `vm-guest list` | lists the cases; this runs on the host |
 #![forbid(unsafe_code)]
 #![expect(
@@ -19,6 +21,7 @@
 mod bench;
 mod cases;
 mod guest;
+mod holder;
 mod init;
 mod plan;
 mod run;
@@ -33,27 +36,27 @@ fn main() -> ExitCode {
     if process::id() == 1 {
         init::main();
     }
-    match env::args().nth(1).as_deref() {
-        Some("list") => {
+    let args: Vec<_> = env::args().skip(1).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["list"] => {
             for (name, _) in cases::all() {
                 println!("{name}");
             }
-            ExitCode::SUCCESS
         }
-        Some("run") => {
-            run::main();
-            ExitCode::SUCCESS
-        }
-        Some("worker") => match worker::serve(&SysfsRoot::default()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
+        ["run"] => run::main(),
+        ["hold", vf] => holder::hold(vf),
+        ["force", pf, vf] => holder::force(pf, vf),
+        ["worker"] => {
+            if let Err(error) = worker::serve(&SysfsRoot::default()) {
                 eprintln!("worker: {error}");
-                ExitCode::FAILURE
+                return ExitCode::FAILURE;
             }
-        },
+        }
         _ => {
             eprintln!("usage: vm-guest list; everything else is for the machines of tests/vm");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
 }

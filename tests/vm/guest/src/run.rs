@@ -1,6 +1,6 @@
 //! Runs the cases, one after the other, and reports each.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use std::time::Instant;
 use rustix::fs::OFlags;
 
 use crate::cases;
-use crate::guest::Guest;
+use crate::guest::{Guest, note};
 use crate::plan::Plan;
 
 /// Lines of the kernel's log that are shown when a case has failed.
@@ -18,6 +18,11 @@ const LOG: usize = 30;
 pub(crate) fn main() {
     let all = cases::all();
     let guest = Guest::new();
+    let up = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    note(&format!(
+        "up after {} s",
+        up.split(' ').next().unwrap_or_default()
+    ));
     for name in Plan::read().cases {
         let case = all.iter().find(|(known, _)| *known == name);
         let (_, case) = case.expect("the harness has the names from this program");

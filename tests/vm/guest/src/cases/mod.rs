@@ -5,6 +5,7 @@
 //! one in `tests/vm/ring/machines.rs`, which says on what machine it runs.
 
 mod bind;
+mod inuse;
 mod pci;
 
 use sysfs_pci::PciAddress;
@@ -36,7 +37,11 @@ pub(crate) type Case = fn(&Guest);
 
 /// All cases, by name, in the order in which they run.
 pub(crate) fn all() -> Vec<(String, Case)> {
-    let groups: [(&str, &[(&str, Case)]); 2] = [("pci", pci::CASES), ("bind", bind::CASES)];
+    let groups: [(&str, &[(&str, Case)]); 3] = [
+        ("pci", pci::CASES),
+        ("bind", bind::CASES),
+        ("inuse", inuse::CASES),
+    ];
     let cases = groups.into_iter().flat_map(|(group, cases)| {
         let name = move |case: &str| format!("{group}::{case}");
         cases
