@@ -32,6 +32,9 @@ use crate::text::decimal;
 /// Most bytes that one read returns: one page, as in sysfs.
 const PAGE: usize = 4096;
 
+/// How often the kernel may lose track of a path before it is resolved in another way.
+const RACES: u32 = 32;
+
 /// Room for directory entries: more than a thousand PCI functions for one `getdents64`.
 const LISTING: usize = 64 * 1024;
 
@@ -280,10 +283,16 @@ fn open_below(root: &Path, relative: &Path) -> Result<Open, Errno> {
     // EACCES.
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let base = open(Base::cwd(), root, OFlags::DIRECTORY | OFlags::PATH)?;
-    match call(|| openat2(&base, relative, flags, Mode::empty(), ResolveFlags::BENEATH)) {
-        // Linux before 5.6, and sandboxes that do not know the call.
-        Err(Errno::NOSYS | Errno::PERM) => {}
-        result => return result.map(Open),
+    for _ in 0..RACES {
+        let beneath = ResolveFlags::BENEATH;
+        match call(|| openat2(&base, relative, flags, Mode::empty(), beneath)) {
+            // Somebody renamed or mounted something, anywhere on the machine, while the kernel went up
+            // the tree: it cannot tell any more whether it stayed below the root (`openat2(2)`).
+            Err(Errno::AGAIN) => {}
+            // Linux before 5.6, and sandboxes that do not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => break,
+            result => return result.map(Open),
+        }
     }
     let canonical = |path: &Path| {
         count();

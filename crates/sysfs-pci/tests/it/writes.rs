@@ -1,7 +1,9 @@
 //! Commands to the kernel, on files that stand for attributes.
 
-use std::fs::{create_dir_all, read_to_string, write};
+use std::fs::{create_dir_all, read_to_string, rename, write};
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::scope;
 
 use proptest::prelude::*;
 use sysfs_pci::blocking::MayBlock;
@@ -179,6 +181,32 @@ fn nothing_is_written_outside_of_the_root() {
         .unwrap_err();
     assert!(matches!(error, WriteError::Outside { .. }), "{error:?}");
     assert_eq!(read_to_string(victim).unwrap(), "untouched");
+}
+
+#[test]
+fn renames_elsewhere_on_the_machine_do_not_disturb() {
+    let (_dir, root) = tree();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (one, other) = (elsewhere.path().join("one"), elsewhere.path().join("other"));
+    write(&one, "").unwrap();
+    let done = AtomicBool::new(false);
+    scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                rename(&one, &other).unwrap();
+                rename(&other, &one).unwrap();
+            }
+        });
+        let command = Write::DriverOverride {
+            address: vf(),
+            driver: None,
+        };
+        let results: Vec<_> = (0..30_000)
+            .map(|_| command.perform(&MayBlock::acknowledged(), &root))
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(results.iter().find(|result| result.is_err()), None);
+    });
 }
 
 #[test]
