@@ -55,8 +55,10 @@ impl SimNode {
     /// **A moment later.** In a real sysfs all of that has happened when `write(2)` returns. Here the
     /// thread is woken by the close and needs a fraction of a millisecond (tens of milliseconds for
     /// a write that makes 16 VFs appear, on a loaded machine). A program under test must wait for
-    /// what it reads back. One that writes to the same file again before that may overwrite what it wrote
+    /// what it reads back. One that writes to an attribute again before that may overwrite what it wrote
     /// first, which then never happened; writes to different files are dealt with in their order.
+    /// Files that take commands (`bind`, `unbind`, `drivers_probe`) are pipes while the thread runs, so
+    /// that no command is lost however many programs give some.
     ///
     /// **No errno.** The write has succeeded by the time that the kernel would refuse it.
     /// [`Reactor::refused`] has it; the file says what it said before, and nothing else has changed.
@@ -118,7 +120,7 @@ impl SimNode {
                 source,
             });
         if thread.is_err() {
-            self.tree.stop_watch();
+            self.tree.stop_watch()?;
         }
         let thread = Some(thread?);
         state.kernel.reacting = true;
@@ -202,8 +204,10 @@ impl Drop for Reactor {
             // It has no result, and a panic of it was printed.
             drop(thread.join());
         }
-        self.node.tree.stop_watch();
-        self.node.state().kernel.reacting = false;
+        let mut state = self.node.state();
+        // If the tree cannot be changed, what comes next says so better.
+        drop(self.node.tree.stop_watch());
+        state.kernel.reacting = false;
     }
 }
 
@@ -260,10 +264,18 @@ impl SimNode {
         let Written { path, certain } = written;
         desk.empty.remove(path);
         match Target::parse(&state.machine, path) {
-            Some(target) if target.is_command() => {
+            // One for each event: what a program has written before it must be heard first.
+            Some(target) if target.is_command() && *certain => {
                 let bytes = self.tree.take_command(path)?;
                 self.hear(&mut state, path, &bytes)
             }
+            Some(target) if target.is_command() => loop {
+                let bytes = self.tree.take_command(path)?;
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                self.hear(&mut state, path, &bytes)?;
+            },
             Some(target) => self.attribute(&mut state, desk, written, &target),
             None => {
                 if *certain && let Some(found) = self.tree.find(path) {

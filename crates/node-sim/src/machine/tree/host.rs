@@ -103,6 +103,7 @@ impl Tree {
         for name in ["bind", "unbind", "new_id", "remove_id", "uevent"] {
             self.file(dir.join(name), &Attribute::write_only())?;
         }
+        self.pipe_driver(driver)?;
         if let Some(module) = module_of(driver) {
             let module = Path::new("module").join(module);
             files::make_dir(&self.sys(module.join("drivers")))?;

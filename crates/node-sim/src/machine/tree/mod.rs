@@ -4,6 +4,7 @@ mod attributes;
 mod files;
 mod host;
 mod paths;
+mod pipes;
 mod react;
 mod uio;
 mod vfio;

@@ -62,9 +62,17 @@ impl Tree {
         Ok(!in_place)
     }
 
-    /// Takes what was written to a command file, and leaves it empty. Its mode lets nobody but root
-    /// read it, so it is the old file that is read, after a new one has come to its place.
+    /// Takes a command that was written. Empty if somebody else had it.
     pub(in super::super) fn take_command(&self, path: &Path) -> Result<Vec<u8>, SimError> {
+        match self.next_command(path)? {
+            Some(command) => Ok(command),
+            None => self.take_content(path),
+        }
+    }
+
+    /// Takes what was written to a command file that is no pipe, and leaves it empty. Its mode lets
+    /// nobody but root read it, so it is the old file that is read, after a new one has come to its place.
+    fn take_content(&self, path: &Path) -> Result<Vec<u8>, SimError> {
         let path = self.sys(path);
         let taken = self.root().join(TAKEN);
         files::remove(&taken)?;

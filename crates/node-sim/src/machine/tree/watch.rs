@@ -17,7 +17,7 @@ use rustix::{
 };
 
 use super::super::{Machine, SimError};
-use super::{Tree, paths};
+use super::{Tree, paths, pipes::Pipes};
 
 /// Watched directories, by inotify's number and by path below `/sys`.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Watch {
     inotify: Arc<OwnedFd>,
     paths: BTreeMap<i32, PathBuf>,
     numbers: BTreeMap<PathBuf, i32>,
+    pub(super) pipes: Pipes,
 }
 
 fn failed(path: &Path) -> impl FnOnce(Errno) -> SimError {
@@ -32,6 +33,15 @@ fn failed(path: &Path) -> impl FnOnce(Errno) -> SimError {
         operation: "watch",
         path: path.to_owned(),
         source: errno.into(),
+    }
+}
+
+impl Watch {
+    /// Watches a file besides its directory. inotify makes one of two equal events in a row; of
+    /// two writers to one file, each so has an event of the directory's to itself.
+    pub(super) fn twice(&self, path: &Path) -> Result<(), SimError> {
+        let number = inotify::add_watch(&*self.inotify, path, WatchFlags::CLOSE_WRITE);
+        number.map(drop).map_err(failed(path))
     }
 }
 
@@ -47,11 +57,14 @@ impl Tree {
             inotify: Arc::clone(&inotify),
             paths: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            pipes: Pipes::default(),
         });
         self.watch_dir(Path::new("bus/pci"))?;
-        for name in self.directories_in(Path::new("bus/pci/drivers"))? {
-            self.watch_dir(&name)?;
+        let drivers = self.directories_in(Path::new("bus/pci/drivers"))?;
+        for driver in &drivers {
+            self.watch_dir(driver)?;
         }
+        self.open_pipes(&drivers)?;
         for address in machine.functions.keys() {
             let dir = paths::device_dir(machine, *address);
             self.watch_dir(&dir)?;
@@ -62,8 +75,10 @@ impl Tree {
         Ok(inotify)
     }
 
-    pub(in super::super) fn stop_watch(&self) {
-        *self.watch() = None;
+    /// Ends that.
+    pub(in super::super) fn stop_watch(&self) -> Result<(), SimError> {
+        let watch = self.watch().take();
+        watch.map_or(Ok(()), |watch| self.close_pipes(watch.pipes))
     }
 
     /// Watches a directory below `/sys` if any is watched.
@@ -110,7 +125,7 @@ impl Tree {
         self.watch().is_some()
     }
 
-    fn watch(&self) -> MutexGuard<'_, Option<Watch>> {
+    pub(super) fn watch(&self) -> MutexGuard<'_, Option<Watch>> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -56,6 +56,9 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, String> {
             } else if meta.is_dir() {
                 open.push(path.clone());
                 "dir".to_owned()
+            } else if meta.file_type().is_fifo() {
+                // A command file that is listened to: nothing to be read from it.
+                format!("{:o} ", meta.permissions().mode() & 0o777)
             } else {
                 // Command files are not readable for their owner.
                 let text = fs::read(&path).unwrap_or_default();

@@ -58,14 +58,14 @@ impl Events {
             if flags.contains(ReadFlags::MODIFY) {
                 self.changed.insert(key);
             } else if flags.contains(ReadFlags::CLOSE_WRITE)
-                && self.changed.remove(&key)
                 && let Some(dir) = tree.watched(number)
             {
-                let path = dir.join(key.1);
-                written.push(Written {
-                    path,
-                    certain: true,
-                });
+                let path = dir.join(&key.1);
+                // Of several who have a pipe open, only the first to close it would count.
+                if self.changed.remove(&key) || tree.is_pipe(&path) {
+                    let certain = true;
+                    written.push(Written { path, certain });
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use node_sim::{Change, KernelRelease, Machine, Profile, SimNode};
 
 use super::super::{Sim, assert_scan_agrees, at, attr, write};
-use super::{DEADLINE, EBUSY, EINVAL, ENODEV, driver, echo, kernel, of};
+use super::{DEADLINE, EBUSY, EINVAL, ENODEV, driver, echo, kernel, of, poke};
 
 const PFS: [&str; 4] = [
     "0000:6b:00.0",
@@ -125,4 +125,36 @@ fn a_program_with_errnos_provisions_a_node_and_is_refused_on_the_way() {
         }
     }
     assert_provisioned(node);
+}
+
+#[test]
+fn no_command_is_lost_when_many_write_to_one_file() {
+    let sim = bare();
+    let node = &sim.node;
+    let reactor = node.react().unwrap();
+    for pf in PFS {
+        echo(node, &of(pf, "sriov_numvfs"), "16");
+    }
+    reactor.settle(DEADLINE).unwrap();
+    let vfs = node.vfs();
+    thread::scope(|scope| {
+        for vfs in vfs.chunks(8) {
+            scope.spawn(move || {
+                for vf in vfs {
+                    let vf = vf.to_string();
+                    echo(node, &of(&vf, "driver_override"), "vfio-pci");
+                    poke(node, &driver("vfio-pci", "bind"), &format!("{vf}\n")).unwrap();
+                }
+            });
+        }
+    });
+    for vf in vfs {
+        let vf = vf.to_string();
+        until("the driver", || is_on(node, &vf, "vfio-pci"));
+    }
+    reactor.settle(DEADLINE).unwrap();
+    assert_eq!(reactor.refused(), []);
+    drop(reactor);
+    let bind = node.sysfs().join(driver("vfio-pci", "bind"));
+    assert!(fs::metadata(bind).unwrap().is_file(), "a file again");
 }
