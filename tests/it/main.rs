@@ -14,6 +14,7 @@ mod lifecycle;
 mod names;
 mod plugins;
 mod profiles;
+mod provision;
 mod render;
 mod rivals;
 mod uio;

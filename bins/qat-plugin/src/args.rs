@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::provision::ProvisionArgs;
+
 /// Offers the Intel QuickAssist (QAT) virtual functions of this node to Kubernetes.
 ///
 /// Finds the QAT VFs that are bound to vfio-pci (or igb_uio), registers a resource per service set
@@ -104,6 +106,16 @@ pub(crate) struct Places {
 /// What else the program can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Makes the VFs of this node's QAT PFs, with the services that are wanted, and binds them
+    ///
+    /// Prints what changes, does it step by step, records what was there before, and undoes what fails.
+    /// VFs that a pod holds or a process has open are never disturbed. It can be run again at any time.
+    #[command(
+        after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 the arguments are wrong, \
+        3 some PFs or VFs are not as they should be, 4 refused and nothing changed, 5 nothing to do (with \
+        --detailed-exit-code)."
+    )]
+    Provision(ProvisionArgs),
     /// Gives commands that may block to the kernel, for another process of this program
     #[command(hide = true)]
     Worker,

@@ -4,7 +4,9 @@
 mod args;
 mod compat;
 mod daemon;
+mod provision;
 mod settings;
+mod text;
 mod value;
 mod worker;
 
@@ -23,7 +25,7 @@ use crate::settings::SettingsError;
 )]
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("qat-plugin: {error:#}");
             let misconfigured = error.is::<SettingsError>() || error.is::<TelemetryError>();
@@ -32,14 +34,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> anyhow::Result<()> {
+fn run() -> anyhow::Result<ExitCode> {
     let typed = compat::translate(env::args_os());
     let args = Line::parse_from(typed.line);
-    if let Some(Command::Worker) = args.command {
-        return worker::run(&args.places);
+    match &args.command {
+        Some(Command::Worker) => return worker::run(&args.places).map(|()| ExitCode::SUCCESS),
+        Some(Command::Provision(command)) => {
+            let roots = settings::roots(&args.places)?;
+            return provision::run(command, &args.places, &roots);
+        }
+        None => {}
     }
     let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
     let mut settings = settings::resolve(args, &variable)?;
     settings.warnings.extend(typed.ignored.warning());
-    daemon::run(settings)
+    daemon::run(settings).map(|()| ExitCode::SUCCESS)
 }

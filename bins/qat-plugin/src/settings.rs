@@ -160,6 +160,26 @@ pub(crate) fn resolve(
     })
 }
 
+/// Checks where the machine is, for commands that need no more.
+///
+/// # Errors
+///
+/// [`SettingsError`].
+pub(crate) fn roots(places: &Places) -> Result<Roots, SettingsError> {
+    let mut check = Check {
+        env: &|_| None,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let roots = check.roots(places);
+    let Check { problems, .. } = check;
+    if problems.is_empty() {
+        Ok(roots)
+    } else {
+        Err(SettingsError { problems })
+    }
+}
+
 /// Collects problems and warnings while values are read.
 struct Check<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,

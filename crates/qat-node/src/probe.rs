@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use device_plugin::KubeletDir;
 use device_plugin::pods::{PodView, Source};
 use qat_policy::{Inventory, Reason, Standing, Vf};
-use sysfs_pci::{IommuGroupId, fs};
+use sysfs_pci::IommuGroupId;
 use vfio_host::{
     ContainerFacts, Group, GroupProbe, GroupStatus, Host, Member, ProbeError, VfioDrivers,
     Viability,
@@ -75,23 +74,17 @@ pub fn probe(roots: &Roots, inventory: &Inventory, pods: Option<&PodView>) -> No
     };
     NodeProbe {
         container: vfio_host::probe(&host.dev),
-        groups: match pods.and_then(|view| blind(view, &roots.kubelet)) {
+        groups: match pods.and_then(blind) {
             Some(why) => Err(Blind { why }),
             None => Ok(groups(&host, inventory, pods)),
         },
     }
 }
 
-/// Why a view is none. Where there is no kubelet, or its directory is elsewhere, there is no checkpoint
-/// either, which would say that nothing was ever given away.
-fn blind(view: &PodView, kubelet: &KubeletDir) -> Option<String> {
+/// Why a view is none.
+fn blind(view: &PodView) -> Option<String> {
     match &view.source {
-        Source::Kubelet => None,
-        Source::Checkpoint { .. } if fs::stat(kubelet.path()).is_ok_and(|stat| stat.is_dir) => None,
-        Source::Checkpoint { instead } => Some(format!(
-            "{instead}, and there is no directory `{}`",
-            kubelet.path().display()
-        )),
+        Source::Kubelet | Source::Checkpoint { .. } => None,
         source @ Source::Nobody { .. } => source.shortcoming(),
     }
 }

@@ -95,7 +95,10 @@ pub fn read_checkpoint(path: &Path) -> Result<Holdings, CheckpointError> {
     };
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holdings::default()),
+        // Nothing was given away yet. Where there is not even the directory, nobody can say so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && has_directory(path) => {
+            return Ok(Holdings::default());
+        }
         Err(error) => return Err(io_error(error)),
     };
     let mut text = Vec::new();
@@ -128,6 +131,10 @@ fn parse(text: &[u8]) -> Result<Holdings, serde_json::Error> {
         }
     }
     Ok(held)
+}
+
+fn has_directory(path: &Path) -> bool {
+    path.parent().is_some_and(Path::is_dir)
 }
 
 #[cfg(test)]

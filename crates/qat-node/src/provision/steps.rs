@@ -153,7 +153,12 @@ fn check(sysfs: &SysfsRoot, pf: PciAddress, step: &PfStep) -> Result<(), String>
     match step {
         PfStep::State { to } => {
             let found = see::state(sysfs, pf).map_err(|error| chain(&error))?;
-            is(found == Some(*to), "qat/state", format!("{found:?}"))
+            is(found == Some(*to), "qat/state", format!("{found:?}"))?;
+            match to {
+                // It takes the VFs along.
+                DeviceState::Down => vfs(sysfs, pf, 0),
+                DeviceState::Up => Ok(()),
+            }
         }
         PfStep::Services { set, .. } => {
             let path = sysfs.pci_device(pf).join("qat/cfg_services");

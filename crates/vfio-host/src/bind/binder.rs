@@ -66,7 +66,7 @@ impl Binder<'_> {
         let refused = if before.as_ref() == Some(to) {
             None
         } else {
-            match set_override(hands, *address, Some(to)) {
+            match set_override(hands, *address, Some(to), self.patience) {
                 Ok(()) => None,
                 Err(failure) if is_forbidden(&failure) => Some(failure.to_string()),
                 Err(failure) => return Err(failure),

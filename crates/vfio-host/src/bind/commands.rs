@@ -1,9 +1,12 @@
 //! Single commands and what their refusals mean.
 
+use std::time::Duration;
+
 use rustix::io::Errno;
 use sysfs_pci::{DriverName, PciAddress, Write};
 
 use super::Failure;
+use super::verify::until;
 use crate::worker::{Hands, HandsError};
 
 pub(super) fn current_override(
@@ -16,11 +19,12 @@ pub(super) fn current_override(
     }
 }
 
-/// Writes `driver_override` and reads it back.
+/// Writes `driver_override` and reads it back, for so long.
 pub(super) fn set_override(
     hands: &mut dyn Hands,
     address: PciAddress,
     wanted: Option<&DriverName>,
+    within: Duration,
 ) -> Result<(), Failure> {
     let command = Write::DriverOverride {
         address,
@@ -30,14 +34,16 @@ pub(super) fn set_override(
         Err(error) if error.is_gone() => return Err(Failure::Gone),
         written => written?,
     }
-    let found = hands.driver_override(address)?;
-    if found.as_ref() == wanted {
-        return Ok(());
-    }
     let text = |driver: Option<&DriverName>| driver.map_or_else(String::new, ToString::to_string);
-    Err(Failure::Override {
-        wanted: text(wanted),
-        found: text(found.as_ref()),
+    until(within, || {
+        let found = hands.driver_override(address)?;
+        if found.as_ref() == wanted {
+            return Ok(());
+        }
+        Err(Failure::Override {
+            wanted: text(wanted),
+            found: text(found.as_ref()),
+        })
     })
 }
 

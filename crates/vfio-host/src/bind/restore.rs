@@ -84,7 +84,12 @@ impl Binder<'_> {
             outcome = Outcome::Changed;
         }
         if current_override(hands, address)? != record.found_override {
-            set_override(hands, address, record.found_override.as_ref())?;
+            set_override(
+                hands,
+                address,
+                record.found_override.as_ref(),
+                self.patience,
+            )?;
             outcome = Outcome::Changed;
         }
         if let Some(found) = found

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sysfs_pci::{DriverName, PciAddress, fs};
 
+use super::commands::is_stuck;
 use super::{BindRefusal, Failure};
 use crate::node::verified_group_node;
 use crate::{Host, HostError, VfioDrivers, Viability, read_group};
@@ -28,7 +29,9 @@ pub(super) fn until<T>(
     loop {
         match look() {
             Err(Failure::Gone) => return Err(Failure::Gone),
-            Err(failure) if Instant::now() >= deadline => return Err(failure),
+            Err(failure) if is_stuck(&failure) || Instant::now() >= deadline => {
+                return Err(failure);
+            }
             Err(_not_yet) => sleep(pause),
             found => return found,
         }

@@ -178,7 +178,8 @@ impl Reactor {
                 return Err(problem);
             }
             let queued = ioctl_fionread(&*self.inotify);
-            if queued == Ok(0) && desk.empty.is_empty() {
+            let commands = self.node.tree.commands();
+            if queued == Ok(0) && desk.empty.is_empty() && commands.is_empty() {
                 return Ok(());
             }
             drop(desk);
@@ -225,9 +226,12 @@ impl Worker {
         while self.wait() {
             let desk = Arc::clone(&self.desk);
             let mut desk = lock(&desk);
+            // Whoever gave these commands has written before what comes now.
+            let commands = self.node.tree.commands();
             for written in self.events.take(&self.inotify, &self.node.tree) {
                 self.keep(&mut desk, |desk, node| node.written(desk, &written));
             }
+            self.keep(&mut desk, |_, node| node.obey(&commands));
             self.keep(&mut desk, |desk, node| node.fill(desk));
         }
     }
@@ -235,7 +239,10 @@ impl Worker {
     /// Waits for events. False if it is time to stop.
     fn wait(&self) -> bool {
         let patience = Timespec::try_from(GRACE).ok();
-        let patience = patience.filter(|_| !lock(&self.desk).empty.is_empty());
+        let patience = patience.filter(|_| {
+            // inotify makes one of two equal events in a row, so a command may be left without any.
+            !lock(&self.desk).empty.is_empty() || !self.node.tree.commands().is_empty()
+        });
         let mut fds = [
             PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.inotify.as_fd(), PollFlags::IN),
@@ -285,6 +292,20 @@ impl SimNode {
                 Ok(())
             }
         }
+    }
+
+    /// Does the commands that are still there of so many bytes in each pipe.
+    fn obey(&self, commands: &BTreeMap<PathBuf, usize>) -> Result<(), SimError> {
+        for (path, given) in commands {
+            while self.tree.taken(path) < *given {
+                let bytes = self.tree.take_command(path)?;
+                if bytes.is_empty() {
+                    break;
+                }
+                self.hear(&mut self.state(), path, &bytes)?;
+            }
+        }
+        Ok(())
     }
 
     fn attribute(

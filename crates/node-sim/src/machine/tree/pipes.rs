@@ -31,6 +31,8 @@ struct Pipe {
     file: File,
     /// What was read and not taken yet.
     rest: Vec<u8>,
+    /// How many bytes were taken so far.
+    taken: usize,
 }
 
 /// The files of a driver that take commands which something here obeys.
@@ -72,10 +74,16 @@ impl Tree {
         let file = make().map_err(failed("make pipe", &fresh))?;
         files::set_mode(&fresh, Attribute::write_only().mode)?;
         fs::rename(&fresh, &path).map_err(failed("make pipe", &path))?;
-        let rest = Vec::new();
         if let Some(watch) = &mut *self.watch() {
             watch.twice(&path)?;
-            watch.pipes.0.insert(name.to_owned(), Pipe { file, rest });
+            watch.pipes.0.insert(
+                name.to_owned(),
+                Pipe {
+                    file,
+                    rest: Vec::new(),
+                    taken: 0,
+                },
+            );
         }
         Ok(())
     }
@@ -111,6 +119,29 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// The pipes with commands that nobody has taken, and how many bytes each has ever had.
+    pub(in super::super) fn commands(&self) -> BTreeMap<PathBuf, usize> {
+        let mut watch = self.watch();
+        let pipes = watch.iter_mut().flat_map(|watch| &mut watch.pipes.0);
+        pipes
+            .filter_map(|(name, pipe)| {
+                // What cannot be read is no command; whoever takes one is told.
+                pipe.fill().ok()?;
+                let given = pipe.taken + pipe.rest.len();
+                (!pipe.rest.is_empty()).then(|| (name.clone(), given))
+            })
+            .collect()
+    }
+
+    /// How many bytes of commands were taken from a pipe.
+    pub(in super::super) fn taken(&self, name: &Path) -> usize {
+        let watch = self.watch();
+        let pipe = watch.as_ref().and_then(|watch| watch.pipes.0.get(name));
+        pipe.map_or(usize::MAX, |pipe| pipe.taken)
+    }
+}
+
 impl Pipe {
     /// Reads what there is.
     fn fill(&mut self) -> io::Result<()> {
@@ -122,6 +153,7 @@ impl Pipe {
 
     fn next(&mut self) -> Vec<u8> {
         let rest = self.rest.split_off(command_len(&self.rest));
+        self.taken += self.rest.len();
         mem::replace(&mut self.rest, rest)
     }
 }

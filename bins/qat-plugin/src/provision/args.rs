@@ -1,0 +1,99 @@
+//! What was typed after `provision`.
+#![expect(
+    clippy::doc_markdown,
+    reason = "clap prints these comments as they are, and backticks look odd on a terminal"
+)]
+
+use std::path::PathBuf;
+
+use clap::Args;
+use qat_policy::ServiceSet;
+use qat_policy::provision::{VfDriver, VfsGoal};
+use sysfs_pci::PciAddress;
+
+/// What was typed after `provision`.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
+pub(crate) struct ProvisionArgs {
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Write a line of JSON for each event, and one for the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Go back to what was there before the first change since the node was booted
+    #[arg(long, conflicts_with_all = ["services", "auto_reset", "vfs", "driver"])]
+    pub(crate) undo: bool,
+
+    /// Only this PF (may be repeated) [default: every QAT PF]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) pf: Vec<PciAddress>,
+
+    /// Do not ask the kubelet: no pod of this node holds a VF
+    #[arg(long)]
+    pub(crate) no_kubelet: bool,
+
+    /// End with 5 where there was nothing to do, rather than with 0
+    #[arg(long)]
+    pub(crate) detailed_exit_code: bool,
+
+    /// Services of PFs that can choose them, such as sym;asym or dc [default: as they are]
+    #[arg(long, value_name = "SET")]
+    pub(crate) services: Option<ServiceSet>,
+
+    /// Whether PFs that can reset themselves after a fatal error do so [default: as it is]
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) auto_reset: Option<bool>,
+
+    /// Which VFs each PF is to have: all, none or keep [default: all]
+    #[arg(long, value_name = "WHICH", value_parser = vfs)]
+    pub(crate) vfs: Option<VfsGoal>,
+
+    /// What VFs are bound to: vfio-pci, qat_vfio_pci or keep [default: vfio-pci]
+    #[arg(long, value_name = "DRIVER", value_parser = driver)]
+    pub(crate) driver: Option<WantedDriver>,
+}
+
+/// What VFs are to be bound to; `None`: what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WantedDriver(pub(crate) Option<VfDriver>);
+
+/// Where things are for this command, checked.
+#[derive(Debug)]
+pub(crate) struct StatePlace {
+    /// The directory of records and locks.
+    pub(crate) path: PathBuf,
+    /// Whether it goes away with the container.
+    pub(crate) fleeting: bool,
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err("it is on or off".to_owned()),
+    }
+}
+
+fn vfs(text: &str) -> Result<VfsGoal, String> {
+    match text {
+        "all" => Ok(VfsGoal::All),
+        "none" => Ok(VfsGoal::None),
+        "keep" => Ok(VfsGoal::Keep),
+        _ => Err("a QAT driver makes all VFs or none: it is all, none or keep".to_owned()),
+    }
+}
+
+fn driver(text: &str) -> Result<WantedDriver, String> {
+    if text == "keep" {
+        return Ok(WantedDriver(None));
+    }
+    text.parse()
+        .map(|driver| WantedDriver(Some(driver)))
+        .map_err(|error| format!("{error}, or keep"))
+}
