@@ -92,7 +92,7 @@ async fn nothing_is_opened_when_nothing_says_what_pods_hold() {
     site.settings.roots = site.settings.roots.clone().with_kubelet("/nowhere");
     let view = site.settings.roots.pods().view().await;
     let text = ask(&mut site, Some(&view)).groups.unwrap_err().to_string();
-    assert!(text.contains("there is no directory `/nowhere`"), "{text}");
+    assert!(text.contains("checkpoint `/nowhere/"), "{text}");
 }
 
 #[test]
