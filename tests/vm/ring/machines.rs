@@ -37,7 +37,7 @@ pub(crate) fn machines(cases: &[String]) -> Result<Vec<(&'static str, Boot)>> {
 }
 
 fn all() -> [(&'static str, &'static [&'static str], Machine); 1] {
-    [("server", &["pci", "bind", "inuse"], server())]
+    [("server", &["pci", "bind", "inuse", "groups"], server())]
 }
 
 /// Two sockets, and a PF of each kind that has drivers of its own.
@@ -55,6 +55,10 @@ fn server() -> Machine {
                 ..pf(0x3d, "37c8", 16)
             },
             pf(0x90, "4942", 64),
+            Pf {
+                acs: false,
+                ..pf(0xa0, "4944", 2)
+            },
         ],
         conventional_bus: true,
         modules: vec![
@@ -62,7 +66,7 @@ fn server() -> Machine {
             "vfio_virqfd",
             "vfio_iommu_type1",
             "vfio-pci",
-            "pci-stub",
+            "pci-pf-stub",
             "virtio_pci",
         ],
         memory: 768,

@@ -5,6 +5,7 @@
 //! one in `tests/vm/ring/machines.rs`, which says on what machine it runs.
 
 mod bind;
+mod groups;
 mod inuse;
 mod pci;
 
@@ -25,6 +26,9 @@ const GEN6: PciAddress = pf(0x70);
 /// A device such as none is made: 64 VFs without a driver of their own.
 const MANY: PciAddress = pf(0x90);
 
+/// Behind a port that keeps nothing apart, with 2 VFs.
+const NO_ACS: PciAddress = pf(0xa0);
+
 const fn pf(bus: u8) -> PciAddress {
     match PciAddress::new(0, bus, 0, 0) {
         Some(address) => address,
@@ -37,10 +41,11 @@ pub(crate) type Case = fn(&Guest);
 
 /// All cases, by name, in the order in which they run.
 pub(crate) fn all() -> Vec<(String, Case)> {
-    let groups: [(&str, &[(&str, Case)]); 3] = [
+    let groups: [(&str, &[(&str, Case)]); 4] = [
         ("pci", pci::CASES),
         ("bind", bind::CASES),
         ("inuse", inuse::CASES),
+        ("groups", groups::CASES),
     ];
     let cases = groups.into_iter().flat_map(|(group, cases)| {
         let name = move |case: &str| format!("{group}::{case}");
