@@ -59,6 +59,12 @@ impl Guest {
         self.vfs(pf)
     }
 
+    /// Has a physical function remove its virtual functions.
+    pub(crate) fn remove_vfs(&self, pf: PciAddress) {
+        self.write(pf, "sriov_numvfs", "0").unwrap();
+        assert_eq!(self.vfs(pf), []);
+    }
+
     /// The virtual functions that a physical one links to, in the order of the links' numbers.
     pub(crate) fn vfs(&self, pf: PciAddress) -> Vec<PciAddress> {
         let link = |number: usize| read_link(self.attribute(pf, &format!("virtfn{number}"))).ok();

@@ -7,7 +7,9 @@
 mod bind;
 mod groups;
 mod inuse;
+mod noiommu;
 mod pci;
+mod uevents;
 
 use sysfs_pci::PciAddress;
 
@@ -41,11 +43,13 @@ pub(crate) type Case = fn(&Guest);
 
 /// All cases, by name, in the order in which they run.
 pub(crate) fn all() -> Vec<(String, Case)> {
-    let groups: [(&str, &[(&str, Case)]); 4] = [
+    let groups: [(&str, &[(&str, Case)]); 6] = [
         ("pci", pci::CASES),
         ("bind", bind::CASES),
         ("inuse", inuse::CASES),
         ("groups", groups::CASES),
+        ("uevents", uevents::CASES),
+        ("noiommu", noiommu::CASES),
     ];
     let cases = groups.into_iter().flat_map(|(group, cases)| {
         let name = move |case: &str| format!("{group}::{case}");
