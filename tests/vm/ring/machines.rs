@@ -39,13 +39,15 @@ pub(crate) fn machines(cases: &[String]) -> Result<Vec<(&'static str, Boot)>> {
     Ok(boots)
 }
 
-fn all() -> [(&'static str, &'static [&'static str], Machine); 2] {
+fn all() -> [(&'static str, &'static [&'static str], Machine); 4] {
     [
         (
             "server",
             &["pci", "bind", "inuse", "groups", "uevents"],
             server(),
         ),
+        ("node", &["daemon"], node()),
+        ("four devices", &["provision"], four_devices()),
         ("without IOMMU", &["noiommu"], without_iommu()),
     ]
 }
@@ -73,6 +75,30 @@ fn server() -> Machine {
         conventional_bus: true,
         modules: [&VFIO[..], &["pci-pf-stub", "virtio_pci"]].concat(),
         memory: 768,
+        ..Machine::default()
+    }
+}
+
+/// A node with one device and our binaries.
+fn node() -> Machine {
+    Machine {
+        pfs: vec![pf(0x6b, "4940", 16)],
+        modules: VFIO.to_vec(),
+        programs: vec!["qat-plugin", "qat-inspect"],
+        memory: 512,
+        ..Machine::default()
+    }
+}
+
+/// A node with four devices of generation 4, as a socket of a Xeon has them.
+fn four_devices() -> Machine {
+    Machine {
+        pfs: [0x6b, 0x70, 0x75, 0x7a]
+            .map(|bus| pf(bus, "4940", 16))
+            .to_vec(),
+        modules: VFIO.to_vec(),
+        programs: vec!["qat-plugin"],
+        memory: 1024,
         ..Machine::default()
     }
 }

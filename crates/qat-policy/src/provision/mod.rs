@@ -24,12 +24,18 @@
 //!
 //! [`PfBefore`] is what must be remembered to go back, and [`plan_undo`] is the way. [`explain`] says what the
 //! kernel's answer to a step means, and whether to try again makes sense.
+//!
+//! # Many nodes, one configuration
+//!
+//! [`goals`] turns [`Rule`]s (for nodes by name, families, single PFs) into what is wanted of each PF of a node. The
+//! closest rule wins, and rules that contradict each other are refused before anything is done.
 
 mod cause;
 mod changes;
 mod goal;
 mod plan;
 mod refusal;
+mod rules;
 mod state;
 mod step;
 mod undo;
@@ -39,6 +45,7 @@ pub use self::changes::{Change, changes};
 pub use self::goal::{PfGoal, UnknownVfDriver, VfDriver, VfsGoal};
 pub use self::plan::{PfPlan, plan};
 pub use self::refusal::{InUse, PfRefusal};
+pub use self::rules::{DriverGoal, Rule, RuleProblem, goals};
 pub use self::state::{DeviceState, PfState, VfState, VfUse};
 pub use self::step::PfStep;
 pub use self::undo::{PfBefore, plan_undo};

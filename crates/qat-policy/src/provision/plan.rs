@@ -204,8 +204,13 @@ fn bind(
             });
         }
     }
-    // A VF that is on no VFIO driver is of no use to a pod of which nobody knows.
-    let taken = |vf: &&VfState| matches!(vf.usage, VfUse::Open | VfUse::Held { .. });
+    // A VF that is on no VFIO driver is of no use to a pod of which nobody knows, and one without any
+    // driver to none.
+    let taken = |vf: &&VfState| match vf.usage {
+        VfUse::Open => true,
+        VfUse::Held { .. } => vf.driver.is_some(),
+        VfUse::Free | VfUse::Unknown { .. } => false,
+    };
     in_use(&unbound().filter(taken).collect::<Vec<_>>())?;
     let vfs: Vec<PciAddress> = unbound().map(|vf| vf.address).collect();
     Ok((!vfs.is_empty()).then_some(PfStep::BindVfs { driver, vfs }))

@@ -74,8 +74,9 @@ impl BindPlan {
     /// Decides how to bind a function.
     ///
     /// One that is on a VFIO driver already stays there whoever holds it: that is a plan too, which at
-    /// most completes the `driver_override`. Any other is of no use to a pod as it is, so that only a
-    /// claim that is known is respected.
+    /// most completes the `driver_override`. One without a driver is of no use to anybody: if a pod holds it
+    /// (it was made anew meanwhile), the pod can only win. One that has a driver of the kernel's is not taken
+    /// from it while a pod is known to hold it.
     ///
     /// # Errors
     ///
@@ -103,7 +104,9 @@ impl BindPlan {
             check_vfio(look, host, rules)?;
         }
         check_unbinding(look)?;
-        check_held(claim)?;
+        if look.driver.is_some() {
+            check_held(claim)?;
+        }
         Ok(Self::from_to(look, &rules.driver, rules))
     }
 

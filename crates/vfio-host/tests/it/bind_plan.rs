@@ -94,6 +94,16 @@ fn one_that_is_bound_stays_whoever_holds_it() {
 }
 
 #[test]
+fn one_that_a_pod_holds_and_that_has_lost_its_driver_is_bound_again() {
+    let held = Claim::Held {
+        by: "pod a".to_owned(),
+    };
+    assert!(BindPlan::new(&look(None), host(), &rules(), &held).is_ok());
+    let refused = refusal(&look(Some("igbvf")), host(), &rules(), &held);
+    assert_eq!(refused.code(), "allocated");
+}
+
+#[test]
 fn only_ids_that_the_caller_names_are_touched() {
     let mut other = look(None);
     other.id = PciId::new(0x10de, 0x1520);

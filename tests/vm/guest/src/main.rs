@@ -25,6 +25,7 @@ mod holder;
 mod init;
 mod plan;
 mod run;
+mod scene;
 
 use std::env;
 use std::process::{self, ExitCode};

@@ -5,10 +5,12 @@
 //! one in `tests/vm/ring/machines.rs`, which says on what machine it runs.
 
 mod bind;
+mod daemon;
 mod groups;
 mod inuse;
 mod noiommu;
 mod pci;
+mod provision;
 mod uevents;
 
 use sysfs_pci::PciAddress;
@@ -43,13 +45,15 @@ pub(crate) type Case = fn(&Guest);
 
 /// All cases, by name, in the order in which they run.
 pub(crate) fn all() -> Vec<(String, Case)> {
-    let groups: [(&str, &[(&str, Case)]); 6] = [
+    let groups: [(&str, &[(&str, Case)]); 8] = [
         ("pci", pci::CASES),
         ("bind", bind::CASES),
         ("inuse", inuse::CASES),
         ("groups", groups::CASES),
         ("uevents", uevents::CASES),
         ("noiommu", noiommu::CASES),
+        ("daemon", daemon::CASES),
+        ("provision", provision::CASES),
     ];
     let cases = groups.into_iter().flat_map(|(group, cases)| {
         let name = move |case: &str| format!("{group}::{case}");
