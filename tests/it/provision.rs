@@ -313,10 +313,94 @@ fn arguments_that_do_not_fit_are_refused_before_anything_is_touched() {
         assert!(run.stderr.contains(says), "{args:?} {run:?}");
     }
     let run = node.provision(&["--services=sym;asym;dc"]);
-    assert_eq!(run.code, Some(4), "{run:?}");
-    assert!(run.stdout.contains("cannot serve `asym;sym;dc`"), "{run:?}");
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("cannot serve `asym;sym;dc`"), "{run:?}");
     assert_eq!(node.kernel.writes(), []);
     assert_eq!(node.records(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_file_says_what_is_wanted_of_which_pf() {
+    let node = Node::bare();
+    let file = node.sim.root().join("config.yaml");
+    let text = format!(
+        "version: 1
+provisioning:
+  - services: sym;asym
+  - nodes: [\"storage-*\"]
+    services: sym
+  - pf: {}
+    services: asym
+    vfs: none
+",
+        node.pf(3)
+    );
+    fs::write(&file, text).unwrap();
+    let config = format!("--config={}", file.display());
+    let run = node.provision(&[&config, "--node-name=storage-1"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(node.services(&node.pf(0)), "sym\n");
+    assert_eq!(node.services(&node.pf(3)), "asym\n");
+    all_bound(&node, 48);
+
+    node.kernel.forget();
+    for (text, says) in [
+        (
+            "version: 1\nprovisioning: [{services: nonsense}]\n",
+            "unknown service `nonsense`",
+        ),
+        (
+            "version: 1\nprovisioning: [{services: dc}, {services: sym}]\n",
+            "say different things",
+        ),
+        (
+            "version: 1\nprovisioning: [{pf: \"0000:ff:00.0\"}]\n",
+            "no QAT PF is at 0000:ff:00.0",
+        ),
+        (
+            "version: 1\nprovisioning: [{services: sym;asym;dc;dcc}]\n",
+            "cannot serve",
+        ),
+        ("provisioning", "config.yaml"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let run = node.provision(&[&config]);
+        assert_eq!(run.code, Some(2), "{text} {run:?}");
+        assert!(run.stderr.contains(says), "{text} {run:?}");
+    }
+    assert_eq!(node.kernel.writes(), []);
+}
+
+#[test]
+fn the_init_containers_files_and_variables_will_do() {
+    let node = Node::bare();
+    let conf = node.sim.root().join("conf");
+    fs::create_dir(&conf).unwrap();
+    fs::write(
+        conf.join("qat.conf"),
+        "ServicesEnabled=dc\nAutoresetEnabled=on\n",
+    )
+    .unwrap();
+    fs::write(conf.join("qat-worker-1.conf"), "ServicesEnabled=sym;asym\n").unwrap();
+    let mut command = node.command(&["--init-conf", conf.to_str().unwrap()]);
+    command.envs([
+        ("NODE_NAME", "worker-1"),
+        ("ENABLED_QAT_PF_PCIIDS", "37c8 4940"),
+    ]);
+    let run = Run::from(command.output().unwrap());
+    node.kernel.settle(DEADLINE).unwrap();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(node.services(&node.pf(0)), "sym;asym\n");
+    all_bound(&node, 64);
+
+    let mut command = node.command(&["--init-conf", conf.to_str().unwrap()]);
+    command.env("ENABLED_QAT_PF_PCIIDS", "4941");
+    let run = Run::from(command.output().unwrap());
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(
+        run.stderr.contains("`4941`, which is no PF of QAT"),
+        "{run:?}"
+    );
 }
 
 /// Reads lines of events until the process is to be killed. Says whether it ended before.

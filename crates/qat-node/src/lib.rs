@@ -30,6 +30,7 @@
 
 mod backend;
 pub mod binding;
+pub mod config;
 mod journal;
 mod judge;
 mod ledger;

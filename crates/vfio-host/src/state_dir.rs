@@ -19,6 +19,8 @@ use std::io::{Error as IoError, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -29,6 +31,9 @@ use thiserror::Error;
 
 /// Where the kernel tells its boots apart (`Documentation/admin-guide/sysctl/kernel.rst`).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The pause between two tries to take a lock.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The directory for locks.
 const LOCKS: &str = "locks";
@@ -170,6 +175,27 @@ impl StateDir {
             .and_then(|()| file.write_all(line.as_bytes()))
             .map_err(|source| failed("write", &path, source))?;
         Ok(DeviceLock { address, file })
+    }
+
+    /// Takes the lock as [`lock`](Self::lock) does, and waits for so long while somebody has it: the worker of
+    /// a process that was killed has it until its command has returned.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`].
+    pub fn lock_within(
+        &self,
+        address: PciAddress,
+        who: &str,
+        within: Duration,
+    ) -> Result<DeviceLock, StateError> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.lock(address, who) {
+                Err(StateError::Locked { .. }) if Instant::now() < deadline => sleep(PAUSE),
+                taken => return taken,
+            }
+        }
     }
 
     /// Writes a record so that it survives a crash.
@@ -370,6 +396,11 @@ mod tests {
         );
         let shared = lock.share().unwrap();
         drop(lock);
+        let patience = Duration::from_millis(50);
+        let error = state
+            .lock_within(address(), "the second", patience)
+            .unwrap_err();
+        assert!(matches!(error, StateError::Locked { .. }), "{error}");
         assert!(
             state.lock(address(), "the second").is_err(),
             "a worker has it"

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use qat_policy::ServiceSet;
-use qat_policy::provision::{VfDriver, VfsGoal};
+use qat_policy::provision::{DriverGoal, VfsGoal};
 use sysfs_pci::PciAddress;
 
 /// What was typed after `provision`.
@@ -42,6 +42,23 @@ pub(crate) struct ProvisionArgs {
     #[arg(long)]
     pub(crate) detailed_exit_code: bool,
 
+    /// Configuration file (YAML) with rules for PFs, families and nodes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["services", "auto_reset", "vfs", "driver", "undo"])]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Name of this node, for rules that name nodes
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub(crate) node_name: Option<String>,
+
+    /// Directory with the files of Intel's init container, qat.conf and qat-NODE.conf; used if it is
+    /// there and nothing else says what is wanted
+    #[arg(long, value_name = "DIR", default_value = "/qat-init/conf")]
+    pub(crate) init_conf: PathBuf,
+
+    /// PF ids that Intel's init container takes care of
+    #[arg(long, value_name = "IDS", env = "ENABLED_QAT_PF_PCIIDS", hide = true)]
+    pub(crate) pf_ids: Option<String>,
+
     /// Services of PFs that can choose them, such as sym;asym or dc [default: as they are]
     #[arg(long, value_name = "SET")]
     pub(crate) services: Option<ServiceSet>,
@@ -56,12 +73,8 @@ pub(crate) struct ProvisionArgs {
 
     /// What VFs are bound to: vfio-pci, qat_vfio_pci or keep [default: vfio-pci]
     #[arg(long, value_name = "DRIVER", value_parser = driver)]
-    pub(crate) driver: Option<WantedDriver>,
+    pub(crate) driver: Option<DriverGoal>,
 }
-
-/// What VFs are to be bound to; `None`: what they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WantedDriver(pub(crate) Option<VfDriver>);
 
 /// Where things are for this command, checked.
 #[derive(Debug)]
@@ -89,11 +102,11 @@ fn vfs(text: &str) -> Result<VfsGoal, String> {
     }
 }
 
-fn driver(text: &str) -> Result<WantedDriver, String> {
+fn driver(text: &str) -> Result<DriverGoal, String> {
     if text == "keep" {
-        return Ok(WantedDriver(None));
+        return Ok(DriverGoal::Keep);
     }
     text.parse()
-        .map(|driver| WantedDriver(Some(driver)))
-        .map_err(|error| format!("{error}, or keep"))
+        .map(DriverGoal::To)
+        .map_err(|error| format!("{error}, keep"))
 }

@@ -47,7 +47,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let goals = goals(args, &roots.sysfs)?;
     if goals.is_empty() {
-        note("this node has no QAT PF");
+        note("this node has no QAT PF of which anything is wanted");
         return Ok(exit(args, &BTreeMap::new()));
     }
     let state = state_place(places, roots);

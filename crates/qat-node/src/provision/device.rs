@@ -18,6 +18,9 @@ use super::{DEVICES, DeviceRecord, Event, Provisioner, SeeError, VfBefore};
 use crate::binding::{Gang, Reason};
 use crate::text::chain;
 
+/// How long the lock of a PF is waited for.
+pub(super) const LOCK: Duration = Duration::from_secs(5);
+
 /// How long the node of a VF is waited for.
 pub(super) const NODE: Duration = Duration::from_secs(5);
 
@@ -153,7 +156,7 @@ impl Device<'_> {
 
     fn try_provision(&self, goal: &PfGoal) -> Result<PfOutcome, Failure> {
         let state_dir = StateDir::open(&self.provisioner.tools.state_dir)?;
-        let lock = state_dir.lock(self.pf, "qat-plugin provision")?;
+        let lock = state_dir.lock_within(self.pf, "qat-plugin provision", LOCK)?;
         let seen = self.see()?;
         let goal = match state_dir.read::<DeviceRecord>(DEVICES, self.pf)? {
             Some(earlier) => goal.resumed(&earlier.before, &seen),

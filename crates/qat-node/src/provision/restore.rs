@@ -7,7 +7,7 @@ use sysfs_pci::PciAddress;
 use vfio_host::StateDir;
 use vfio_host::bind::{BINDS, BindRecord, Binder, ReleasePlan};
 
-use super::device::{Bench, Device, Failure, NODE, PfOutcome, StepsBefore};
+use super::device::{Bench, Device, Failure, LOCK, NODE, PfOutcome, StepsBefore};
 use super::steps::StepError;
 use super::{DEVICES, DeviceRecord, Event};
 use crate::text::chain;
@@ -20,7 +20,7 @@ impl Device<'_> {
 
     fn try_undo(&self) -> Result<PfOutcome, Failure> {
         let state = StateDir::open(&self.provisioner.tools.state_dir)?;
-        let lock = state.lock(self.pf, "qat-plugin provision --undo")?;
+        let lock = state.lock_within(self.pf, "qat-plugin provision --undo", LOCK)?;
         let seen = self.see()?;
         let record = state.read::<DeviceRecord>(DEVICES, self.pf)?;
         let plan = match &record {

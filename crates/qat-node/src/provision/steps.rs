@@ -20,6 +20,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(400);
 /// How long a step may take to show after the kernel has taken it.
 const READ_BACK: Duration = Duration::from_secs(10);
 
+/// The first pause between two looks at what was written; each further one is twice as long.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
+
 /// The longest pause between two looks at what was written.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -73,6 +76,9 @@ pub(super) fn take(
     let Some(command) = step.command(pf) else {
         return Ok(());
     };
+    if matches!(step, PfStep::CreateVfs { .. }) {
+        await_none(hands, pf, step)?;
+    }
     let mut pause = FIRST_PAUSE;
     let mut tries = 0;
     loop {
@@ -110,6 +116,24 @@ pub(super) fn take(
     }
 }
 
+/// Waits until the kernel itself counts no VFs: links go before a removal is over.
+fn await_none(hands: &mut dyn Hands, pf: PciAddress, step: &PfStep) -> Result<(), StepError> {
+    let deadline = Instant::now() + READ_BACK;
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let count = hands.num_vfs(pf).map_err(|error| StepError::NoAnswer {
+            step: step.clone(),
+            error,
+        })?;
+        // With VFs there the kernel itself will say what is wrong.
+        if count == 0 || Instant::now() >= deadline {
+            return Ok(());
+        }
+        sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// Removes VFs where the kernel does not take 0: stops the device, and starts it.
 fn remove_by_state(
     sysfs: &SysfsRoot,
@@ -125,7 +149,7 @@ fn remove_by_state(
 
 fn read_back(sysfs: &SysfsRoot, pf: PciAddress, step: &PfStep) -> Result<(), StepError> {
     let deadline = Instant::now() + READ_BACK;
-    let mut pause = Duration::from_micros(200);
+    let mut pause = SHORTEST_PAUSE;
     loop {
         let Err(found) = check(sysfs, pf, step) else {
             return Ok(());
@@ -155,8 +179,12 @@ fn check(sysfs: &SysfsRoot, pf: PciAddress, step: &PfStep) -> Result<(), String>
             let found = see::state(sysfs, pf).map_err(|error| chain(&error))?;
             is(found == Some(*to), "qat/state", format!("{found:?}"))?;
             match to {
-                // It takes the VFs along.
-                DeviceState::Down => vfs(sysfs, pf, 0),
+                // It takes along the VFs, and what there is only while the device runs.
+                DeviceState::Down => {
+                    vfs(sysfs, pf, 0)?;
+                    let counters = fs::stat(&sysfs.pci_device(pf).join("qat_ras")).is_ok();
+                    is(!counters, "qat_ras", "as if it ran".to_owned())
+                }
                 DeviceState::Up => Ok(()),
             }
         }

@@ -7,6 +7,7 @@
 )]
 
 mod allocate;
+mod config;
 mod judging;
 mod ledger;
 mod machine;

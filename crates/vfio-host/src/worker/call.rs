@@ -114,22 +114,6 @@ impl WorkerCommand {
 // === impl Worker ===
 
 impl Worker {
-    /// Reads how many virtual functions a physical function has, as the kernel counts them.
-    ///
-    /// # Errors
-    ///
-    /// [`HandsError`].
-    pub fn num_vfs(&mut self, address: PciAddress) -> Result<u16, HandsError> {
-        let request = Request::Read {
-            attribute: Slow::NumVfs,
-            address,
-        };
-        match self.ask(&request)? {
-            Answer::Number(number) => Ok(number),
-            other => Err(self.refused(&request, &other)),
-        }
-    }
-
     /// Reads what the kernel would say about a function in a uevent.
     ///
     /// # Errors
@@ -256,6 +240,17 @@ impl Hands for Worker {
         };
         match self.ask(&request)? {
             Answer::Driver(driver) => Ok(driver),
+            other => Err(self.refused(&request, &other)),
+        }
+    }
+
+    fn num_vfs(&mut self, address: PciAddress) -> Result<u16, HandsError> {
+        let request = Request::Read {
+            attribute: Slow::NumVfs,
+            address,
+        };
+        match self.ask(&request)? {
+            Answer::Number(number) => Ok(number),
             other => Err(self.refused(&request, &other)),
         }
     }

@@ -49,6 +49,14 @@ pub trait Hands {
     ///
     /// [`HandsError`].
     fn driver_override(&mut self, address: PciAddress) -> Result<Option<DriverName>, HandsError>;
+
+    /// Reads how many virtual functions a physical function has, as the kernel counts them: not before a
+    /// removal that goes on has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`HandsError`].
+    fn num_vfs(&mut self, address: PciAddress) -> Result<u16, HandsError>;
 }
 
 /// Why a command was not given, was not taken, or has no answer.

@@ -170,6 +170,15 @@ impl Hands for SimHands<'_> {
             address,
         )?)
     }
+
+    fn num_vfs(&mut self, address: PciAddress) -> Result<u16, HandsError> {
+        let root = SysfsRoot::new(self.scene.node.sysfs());
+        Ok(blocking::num_vfs(
+            &MayBlock::acknowledged(),
+            &root,
+            address,
+        )?)
+    }
 }
 
 #[test]

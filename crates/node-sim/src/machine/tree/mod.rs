@@ -232,15 +232,6 @@ impl Tree {
     /// Brings the files of a function from one state to another. A file that
     /// is replaced changes at once: a reader never sees half of it.
     pub(super) fn sync(&self, before: &Files, after: &Files, dir: &Path) -> Result<(), SimError> {
-        for name in before.keys().filter(|name| !after.contains_key(*name)) {
-            files::remove(&self.sys(name))?;
-            let stop = if name.starts_with(dir) {
-                dir
-            } else {
-                Path::new(host::DEBUGFS)
-            };
-            self.remove_empty(name, stop);
-        }
         let mut made = PathBuf::new();
         for (name, attribute) in after {
             match before.get(name) {
@@ -257,6 +248,16 @@ impl Tree {
                     self.file(name, attribute)?;
                 }
             }
+        }
+        // Last, so that whoever waits for it finds the rest done.
+        for name in before.keys().filter(|name| !after.contains_key(*name)) {
+            files::remove(&self.sys(name))?;
+            let stop = if name.starts_with(dir) {
+                dir
+            } else {
+                Path::new(host::DEBUGFS)
+            };
+            self.remove_empty(name, stop);
         }
         Ok(())
     }

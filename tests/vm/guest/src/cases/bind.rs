@@ -42,6 +42,11 @@ impl Hands for Counting {
         self.reads += 1;
         self.worker.driver_override(address)
     }
+
+    fn num_vfs(&mut self, address: PciAddress) -> Result<u16, HandsError> {
+        self.reads += 1;
+        self.worker.num_vfs(address)
+    }
 }
 
 /// Plans and binds, and tells the outcome, the writes and the file system calls of this process.

@@ -8,7 +8,7 @@ use qat_node::{Looker, Roots};
 use qat_policy::Rules;
 use sysfs_pci::PciAddress;
 use vfio_host::bind::{BindRefusal, Outcome};
-use vfio_host::worker::{HandsError, Patience};
+use vfio_host::worker::{Hands as _, HandsError, Patience};
 use vfio_host::{Refusal, StateError};
 
 use super::{GEN4, cases};

@@ -1,0 +1,26 @@
+//! Configuration files.
+//!
+//! Two kinds. A YAML file of ours ([`read_config`]), which can speak of many nodes, families and single PFs:
+//!
+//! ```yaml
+//! version: 1
+//! provisioning:
+//!   - services: sym;asym          # every PF that can choose
+//!     autoReset: true
+//!   - nodes: ["storage-*"]        # closer, so it wins there
+//!     services: dc
+//!   - pf: 0000:e8:00.0
+//!     vfs: none
+//! ```
+//!
+//! And the files of Intel's init container ([`OldInit`]), a line of shell each, so that a node which has them needs
+//! nothing else. Both become `qat_policy::provision::Rule`s. What is wrong is said with path and, where there are
+//! lines, line, before anything is touched.
+
+mod file;
+mod old_init;
+mod yaml;
+
+pub use self::file::FileError;
+pub use self::old_init::{OldInit, OldInitError};
+pub use self::yaml::{ConfigError, NodeConfig, read_config};

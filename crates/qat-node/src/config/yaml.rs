@@ -1,0 +1,159 @@
+//! The YAML file.
+
+use std::path::{Path, PathBuf};
+
+use qat_policy::provision::{DriverGoal, Rule, VfDriver, VfsGoal};
+use qat_policy::{Family, ServiceSet};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use sysfs_pci::PciAddress;
+use thiserror::Error;
+
+use super::FileError;
+use super::file::read;
+
+/// The version of the schema that this program reads.
+const VERSION: u32 = 1;
+
+/// What a configuration file says. Keys are camelCase, as in Kubernetes, and unknown ones are refused.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The version of the schema: 1.
+    pub version: u32,
+    /// What is wanted of PFs.
+    #[serde(default)]
+    provisioning: Vec<YamlRule>,
+}
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is no YAML, or not of this form. The text has line and column.
+    #[error("`{}`: {problem}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where, and what was expected.
+        problem: String,
+    },
+    /// It has another version.
+    #[error("`{}` has version {found}, and this program reads version {VERSION}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+}
+
+/// A rule as it is written.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct YamlRule {
+    #[serde(default)]
+    nodes: Vec<String>,
+    family: Option<Family>,
+    pf: Option<PciAddress>,
+    #[serde(default, deserialize_with = "services")]
+    services: Option<ServiceSet>,
+    #[serde(default, deserialize_with = "on_off")]
+    auto_reset: Option<bool>,
+    vfs: Option<VfsGoal>,
+    #[serde(default, deserialize_with = "driver")]
+    driver: Option<DriverGoal>,
+}
+
+/// `sym;asym`, or a list of words.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// `true`, or `on`, which is a text in YAML 1.2.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Switch {
+    Bool(bool),
+    Text(String),
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+///
+/// [`ConfigError`].
+pub fn read_config(path: &Path) -> Result<NodeConfig, ConfigError> {
+    let text = read(path)?;
+    let config: NodeConfig =
+        serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+    if config.version == VERSION {
+        Ok(config)
+    } else {
+        Err(ConfigError::Version {
+            path: path.to_owned(),
+            found: config.version,
+        })
+    }
+}
+
+impl NodeConfig {
+    /// The rules for PFs, numbered for messages as they stand in the file.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Rule> {
+        (1_usize..)
+            .zip(&self.provisioning)
+            .map(|(number, rule)| Rule {
+                name: format!("provisioning rule {number}"),
+                nodes: rule.nodes.clone(),
+                family: rule.family,
+                pf: rule.pf,
+                services: rule.services,
+                auto_reset: rule.auto_reset,
+                vfs: rule.vfs,
+                driver: rule.driver,
+            })
+            .collect()
+    }
+}
+
+fn services<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceSet>, D::Error> {
+    let text = match Option::<Words>::deserialize(deserializer)? {
+        None => return Ok(None),
+        Some(Words::One(text)) => text,
+        Some(Words::Many(words)) => words.join(";"),
+    };
+    text.parse().map(Some).map_err(D::Error::custom)
+}
+
+fn on_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    match Option::<Switch>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Switch::Bool(on)) => Ok(Some(on)),
+        Some(Switch::Text(text)) => match text.as_str() {
+            "on" => Ok(Some(true)),
+            "off" => Ok(Some(false)),
+            _ => Err(D::Error::custom(format!("`{text}` is neither on nor off"))),
+        },
+    }
+}
+
+fn driver<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DriverGoal>, D::Error> {
+    match Option::<String>::deserialize(deserializer)?.as_deref() {
+        None => Ok(None),
+        Some("keep") => Ok(Some(DriverGoal::Keep)),
+        Some(text) => text
+            .parse::<VfDriver>()
+            .map(|driver| Some(DriverGoal::To(driver)))
+            .map_err(|error| D::Error::custom(format!("{error}, keep"))),
+    }
+}

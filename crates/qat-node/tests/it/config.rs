@@ -1,0 +1,254 @@
+//! Configuration files, good and bad.
+
+use std::error::Error as _;
+use std::fs::{create_dir, write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use proptest::prelude::*;
+use qat_node::config::{OldInit, read_config};
+use qat_policy::Family;
+use qat_policy::provision::{DriverGoal, Rule, VfsGoal};
+
+fn error(text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    write(&path, text).unwrap();
+    let error = read_config(&path).unwrap_err().to_string();
+    error.replace(dir.path().to_str().unwrap(), "DIR")
+}
+
+fn rules(text: &str) -> Vec<Rule> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    write(&path, text).unwrap();
+    read_config(&path).unwrap().rules()
+}
+
+#[test]
+fn everything_that_a_rule_can_say() {
+    let rules = rules(
+        "version: 1
+provisioning:
+  - services: sym;asym
+    autoReset: on
+  - nodes: [\"storage-*\", gpu-1]
+    family: 4xxx
+    services: [dc]
+    autoReset: false
+  - pf: 0000:e8:00.0
+    vfs: none
+    driver: keep
+",
+    );
+    assert_eq!(rules.len(), 3);
+    assert_eq!(rules[0].services.unwrap().to_string(), "asym;sym");
+    assert_eq!(rules[0].auto_reset, Some(true));
+    assert_eq!(rules[1].name, "provisioning rule 2");
+    assert_eq!(rules[1].nodes, ["storage-*", "gpu-1"]);
+    assert_eq!(rules[1].family, Some(Family::Gen4_4xxx));
+    assert_eq!(rules[1].services.unwrap().to_string(), "dc");
+    assert_eq!(rules[1].auto_reset, Some(false));
+    assert_eq!(
+        (rules[2].vfs, rules[2].driver),
+        (Some(VfsGoal::None), Some(DriverGoal::Keep))
+    );
+}
+
+#[test]
+fn a_file_without_rules_wants_nothing() {
+    assert_eq!(rules("version: 1\n"), []);
+    assert_eq!(rules("version: 1\nprovisioning: []\n"), []);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    for (text, line, says) in [
+        (
+            "version: 1\nprovisioning:\n  - services: nonsense\n",
+            "3",
+            "unknown service `nonsense`",
+        ),
+        (
+            "version: 1\nprovisioning:\n  - services: [sym, sym]\n",
+            "3",
+            "named twice",
+        ),
+        (
+            "version: 1\nprovisioning:\n  - services: sym;asym;dc;dcc;foo\n",
+            "3",
+            "unknown service `foo`",
+        ),
+        ("version: 1\nprovisioning:\n  - vfs: 4\n", "3", "vfs"),
+        (
+            "version: 1\nprovisioning:\n  - driver: igb_uio\n",
+            "3",
+            "vfio-pci, qat_vfio_pci, keep",
+        ),
+        (
+            "version: 1\nprovisioning:\n  - family: 5xxx\n",
+            "3",
+            "unknown QAT family `5xxx`",
+        ),
+        (
+            "version: 1\nprovisioning:\n  - pf: 6b:00.0\n",
+            "3",
+            "PCI address",
+        ),
+        (
+            "version: 1\nprovisioning:\n  - service: dc\n",
+            "3",
+            "service",
+        ),
+        ("version: 1\nprovisionning: []\n", "2", "provisionning"),
+        ("provisioning: []\n", "1", "version"),
+        ("version: 1\nprovisioning: {}\n", "2", ""),
+        ("version: 1\nversion: 1\n", "2", "version"),
+        (": :\n\t", "", ""),
+        ("", "", ""),
+    ] {
+        let error = error(text);
+        assert!(error.contains("DIR/config.yaml"), "{text:?}: {error}");
+        assert!(
+            error.contains(line) && error.contains(says),
+            "{text:?}: {error}"
+        );
+    }
+    assert!(error("version: 2\n").contains("version 2, and this program reads version 1"));
+}
+
+#[test]
+fn what_is_no_file_is_said_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    create_dir(at("directory")).unwrap();
+    symlink(at("nowhere"), at("dangling")).unwrap();
+    write(at("binary"), [0xff, 0xfe]).unwrap();
+    write(at("large"), vec![b'#'; 1024 * 1024 + 1]).unwrap();
+    for (name, says) in [
+        ("directory", "is no file"),
+        ("dangling", "cannot read"),
+        ("absent", "cannot read"),
+        ("binary", "does not hold text"),
+        ("large", "more than 1 MiB"),
+    ] {
+        let error = read_config(&at(name)).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains(name), "{error}");
+    }
+    // As a ConfigMap mounts its keys.
+    write(at("data"), "version: 1\n").unwrap();
+    symlink("data", at("config.yaml")).unwrap();
+    read_config(&at("config.yaml")).unwrap();
+}
+
+fn old(files: &[(&str, &str)], node: Option<&str>, ids: Option<&str>) -> Result<OldInit, String> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        write(dir.path().join(name), text).unwrap();
+    }
+    OldInit::read(dir.path(), node, ids).map_err(|error| {
+        let mut text = error.to_string();
+        if let Some(source) = error.source() {
+            text.push_str(": ");
+            text.push_str(&source.to_string());
+        }
+        text.replace(dir.path().to_str().unwrap(), "DIR")
+    })
+}
+
+#[test]
+fn the_init_containers_files_are_taken_as_they_are() {
+    let both = [
+        (
+            "qat.conf",
+            "ServicesEnabled=sym;asym\nAutoresetEnabled=on\n",
+        ),
+        ("qat-node-7.conf", "ServicesEnabled=dc\n"),
+    ];
+    let here = old(&both, Some("node-7"), None).unwrap();
+    assert_eq!(here.services.unwrap().to_string(), "dc");
+    assert_eq!(here.auto_reset, Some(true));
+    let elsewhere = old(&both, Some("node-8"), Some("  ")).unwrap();
+    assert_eq!(elsewhere.services.unwrap().to_string(), "asym;sym");
+    assert_eq!(elsewhere.families.len(), 6);
+
+    let rules = elsewhere.rules();
+    let services = rules
+        .iter()
+        .map(|rule| (rule.family.unwrap(), rule.services.is_some()));
+    assert_eq!(
+        services.filter(|(_, some)| !some).collect::<Vec<_>>(),
+        [(Family::C62x, false)]
+    );
+}
+
+#[test]
+fn without_files_there_are_vfs_and_nothing_else() {
+    let nothing = old(&[], None, Some("4940 0x4942 4940")).unwrap();
+    assert_eq!((nothing.services, nothing.auto_reset), (None, None));
+    assert_eq!(nothing.families, [Family::Gen4_4xxx, Family::Gen4_401xx]);
+    assert_eq!(nothing.rules().len(), 2);
+}
+
+#[test]
+fn lines_are_read_as_the_script_reads_them() {
+    let read = |text: &str| old(&[("qat.conf", text)], None, None).unwrap();
+    assert_eq!(read("ServicesEnabled=\n").services, None);
+    assert_eq!(
+        read("ServicesEnabled=dc=sym\n")
+            .services
+            .unwrap()
+            .to_string(),
+        "dc"
+    );
+    let odd = read("# a comment\n ServicesEnabled=dc\nServiceEnabled=dc\nqat.conf=$'x\n");
+    assert_eq!(odd.services, None);
+    assert_eq!(odd.warnings.len(), 3, "{:?}", odd.warnings);
+    assert!(odd.warnings[1].contains("line 3: `ServiceEnabled=dc` is passed over"));
+}
+
+#[test]
+fn what_the_script_passes_over_in_silence_is_refused() {
+    for (text, says) in [
+        (
+            "ServicesEnabled=foo\n",
+            "`DIR/qat.conf`, line 1: ServicesEnabled: unknown service `foo`",
+        ),
+        (
+            "\nServicesEnabled=sym;\n",
+            "line 2: ServicesEnabled: a service is missing",
+        ),
+        (
+            "AutoresetEnabled=yes\n",
+            "AutoresetEnabled is `yes`; it is on or off",
+        ),
+    ] {
+        let error = old(&[("qat.conf", text)], None, None).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+    for ids in ["1234", "4941", "494", "4940,4942", "+940"] {
+        let error = old(&[], None, Some(ids)).unwrap_err();
+        assert!(error.contains("no PF of QAT; known are: 0435"), "{error}");
+    }
+}
+
+#[test]
+fn a_node_name_is_no_path() {
+    for name in ["../../etc/x", "a/b", "..", "a b", "A", "é"] {
+        let error = old(&[], Some(name), None).unwrap_err();
+        assert!(error.contains("no name of a node"), "{error}");
+    }
+    old(&[], Some("worker-1.example.org"), None).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_a_reader_panic(text in any::<String>(), yaml in "[a-z:\\[\\]{}\n \\-#&*!|>'\"0-9]{0,60}") {
+        let dir = tempfile::tempdir().unwrap();
+        for text in [text, yaml] {
+            write(dir.path().join("qat.conf"), &text).unwrap();
+            let _read = OldInit::read(dir.path(), Some("n"), None);
+            let _read = read_config(Path::new(&dir.path().join("qat.conf")));
+        }
+    }
+}
