@@ -94,6 +94,7 @@ mod drivers;
 mod error;
 mod facts;
 mod group;
+mod holders;
 #[cfg(feature = "probe")]
 #[expect(
     unsafe_code,
@@ -116,6 +117,7 @@ pub use drivers::VfioDrivers;
 pub use error::{HostError, NodeError};
 pub use facts::{denylist_disabled, iommu_present, is_no_iommu_group, is_read_only};
 pub use group::{Group, Member, Viability, groups};
+pub use holders::{Holder, PROC, holders};
 #[cfg(feature = "probe")]
 pub use ioctl::{ContainerFile, DeviceFile, DeviceInfo, Extension, GroupFile, GroupStatus};
 pub use live::read_group;

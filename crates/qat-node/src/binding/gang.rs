@@ -91,6 +91,15 @@ impl Reason {
         }
     }
 
+    /// Whether a process that has it open is why.
+    pub fn is_open(&self) -> bool {
+        let refused = matches!(
+            self,
+            Self::Refused(BindRefusal::Open | BindRefusal::Unbinding)
+        );
+        refused || self.is_stuck()
+    }
+
     /// Whether a command of ours is in the kernel and does not return.
     pub fn is_stuck(&self) -> bool {
         matches!(self, Self::Failed(error) if error.is_stuck())

@@ -12,8 +12,9 @@ use vfio_host::bind::{BindRules, Claim};
 use vfio_host::worker::Abandoned;
 use vfio_host::{StateDir, StateError};
 
-use super::{Gang, Tools, Work};
+use super::{Gang, Reason, Tools, Work};
 use crate::Ledger;
+use crate::provision::who_has_open;
 use crate::text::chain;
 
 /// The pause before a VF that could not be bound is tried again. Each further one is twice as long.
@@ -125,13 +126,29 @@ impl Keeper {
                     self.failed.remove(&vf);
                 }
                 Err(reason) if reason.is_gone() => {}
-                Err(reason) => self.fail(vf, chain(&reason), now),
+                Err(reason) => {
+                    let why = self.explain(vf, &reason);
+                    self.fail(vf, why, now);
+                }
             }
         }
         if bound > 0 {
             let driver = &self.settings.rules.driver;
             tracing::info!(device = %report.device, %driver, vfs = bound, "bound");
         }
+    }
+
+    /// Why a VF was not bound, and who has it open if that is why.
+    fn explain(&self, vf: PciAddress, reason: &Reason) -> String {
+        let mut text = chain(reason);
+        if reason.is_open() {
+            let by = who_has_open(&self.settings.tools.host, vf);
+            if !by.is_empty() {
+                text.push_str("; it is open in ");
+                text.push_str(&by.join(", "));
+            }
+        }
+        text
     }
 
     /// Notes a failure, and says it once.

@@ -35,6 +35,7 @@ use self::device::Device;
 pub use self::device::{Failure, PfOutcome, StepsBefore};
 pub use self::event::Event;
 pub use self::record::{DEVICES, DeviceRecord, VfBefore};
+pub(crate) use self::see::who_has_open;
 pub use self::see::{SeeError, find_pfs, see_pf};
 pub use self::steps::StepError;
 use crate::binding::Tools;

@@ -1,10 +1,12 @@
 //! Looking at a PF, with reads that cannot block.
 
+use std::path::Path;
+
 use qat_policy::provision::{DeviceState, PfState, VfState, VfUse};
 use qat_policy::{DebugfsRoot, Family, FunctionKind, identify, read_pf};
 use sysfs_pci::{AttrError, PciAddress, ScanError, Scanner, SysfsRoot, fs};
-use vfio_host::Host;
 use vfio_host::bind::Claim;
+use vfio_host::{Host, PROC, holders};
 
 use crate::text::chain;
 
@@ -113,11 +115,20 @@ fn see_vf(host: &Host, address: PciAddress, claim: Claim) -> Result<VfState, Att
         driver,
         usage: match claim {
             Claim::Held { by } => VfUse::Held { by },
-            _ if open => VfUse::Open,
+            _ if open => VfUse::Open {
+                by: who_has_open(host, address),
+            },
             Claim::Unknown { why } => VfUse::Unknown { why },
             Claim::None => VfUse::Free,
         },
     })
+}
+
+/// The processes that have a VF open, as far as this one can see them.
+pub(crate) fn who_has_open(host: &Host, address: PciAddress) -> Vec<String> {
+    let group = sysfs_pci::iommu_group(&host.sysfs, address).ok().flatten();
+    let found = holders(Path::new(PROC), &host.sysfs, address, group);
+    found.iter().map(ToString::to_string).collect()
 }
 
 /// Reads `qat/state`; `None` if there is no such file.

@@ -207,7 +207,7 @@ fn bind(
     // A VF that is on no VFIO driver is of no use to a pod of which nobody knows, and one without any
     // driver to none.
     let taken = |vf: &&VfState| match vf.usage {
-        VfUse::Open => true,
+        VfUse::Open { .. } => true,
         VfUse::Held { .. } => vf.driver.is_some(),
         VfUse::Free | VfUse::Unknown { .. } => false,
     };

@@ -129,7 +129,10 @@ impl fmt::Display for InUse {
         write!(f, "{} ", self.vf)?;
         match &self.usage {
             VfUse::Free => f.write_str("(free)"),
-            VfUse::Open => f.write_str("(open in a process; `fuser -v /dev/vfio/*` names it)"),
+            VfUse::Open { by } if by.is_empty() => {
+                f.write_str("(open in a process; `fuser -v /dev/vfio/*` on the node names it)")
+            }
+            VfUse::Open { by } => write!(f, "(open in {})", by.join(", ")),
             VfUse::Held { by } => write!(f, "({by})"),
             VfUse::Unknown { why } => write!(f, "(not known: {why})"),
         }

@@ -48,7 +48,10 @@ pub enum VfUse {
     /// Nobody.
     Free,
     /// A process has it open.
-    Open,
+    Open {
+        /// Which, as far as they can be seen, for a sentence.
+        by: Vec<String>,
+    },
     /// A pod holds it, open or not.
     Held {
         /// Which, for a sentence.

@@ -158,7 +158,13 @@ fn words_are_those_that_old_kernels_know() {
 #[test]
 fn what_is_in_use_is_not_destroyed_and_is_named() {
     for (usage, says) in [
-        (VfUse::Open, "fuser"),
+        (VfUse::Open { by: Vec::new() }, "fuser"),
+        (
+            VfUse::Open {
+                by: vec!["qemu (process 4)".to_owned()],
+            },
+            "open in qemu (process 4)",
+        ),
         (
             VfUse::Held {
                 by: "pod a/b as qat.intel.com/dc".to_owned(),

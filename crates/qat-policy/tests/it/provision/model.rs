@@ -136,7 +136,7 @@ fn any_pf() -> impl Strategy<Value = PfState> {
                 pf.vfs = (0..16).map(|number| vf(number, name, FREE)).collect();
                 if let Some((number, how)) = used {
                     pf.vfs[usize::from(number)].usage = match how {
-                        0 => VfUse::Open,
+                        0 => VfUse::Open { by: Vec::new() },
                         1 => VfUse::Held {
                             by: "a pod".to_owned(),
                         },
