@@ -173,7 +173,10 @@ fn a_pf_with_an_open_vf_is_left_alone(guest: &Guest) {
     let vf = guest.vfs(GEN4)[7];
     let holder = Holder::of(vf);
     let text = ends_with(3, &["--services=sym"]);
-    assert!(text.contains(&format!("{vf} (open in init (process ")), "{text}");
+    assert!(
+        text.contains(&format!("{vf} (open in init (process ")),
+        "{text}"
+    );
     assert_eq!(guest.read(GEN4, "qat/cfg_services"), "dc");
     assert_eq!(guest.read(pfs()[1], "qat/cfg_services"), "sym");
     ends_with(4, &["--vfs=none", "--pf", GEN4_TEXT]);
