@@ -1,7 +1,7 @@
 //! `qat-plugin provision` as it is shipped: from nothing to all, and back.
 
 use std::collections::BTreeMap;
-use std::fs::{read_dir, remove_dir_all, write};
+use std::fs::{create_dir_all, read_dir, remove_dir_all, write};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,6 +22,7 @@ cases![
     firmware_that_does_not_start_is_named_and_undone,
     vfs_are_removed_where_the_kernel_does_not_take_0,
     a_removal_that_hangs_is_told_and_not_waited_for,
+    where_only_the_bus_is_mounted_the_missing_mount_is_named,
     killed_at_any_event_it_goes_on_and_goes_back,
 ];
 
@@ -174,7 +175,7 @@ fn a_pf_with_an_open_vf_is_left_alone(guest: &Guest) {
     let holder = Holder::of(vf);
     let text = ends_with(3, &["--services=sym"]);
     assert!(
-        text.contains(&format!("{vf} (open in init (process ")),
+        text.contains(&format!("{vf} (open in exe (process ")),
         "{text}"
     );
     assert_eq!(guest.read(GEN4, "qat/cfg_services"), "dc");
@@ -254,6 +255,52 @@ fn a_removal_that_hangs_is_told_and_not_waited_for(guest: &Guest) {
     foreign.wait().unwrap();
     ends_with(0, &["--pf", GEN4_TEXT]);
     all_usable(guest, &[GEN4]);
+}
+
+/// The mounts of the Go plugin's manifests: a sysfs of the container's own, read-only, and the host's
+/// `/sys/bus/pci` in it.
+fn where_only_the_bus_is_mounted_the_missing_mount_is_named(guest: &Guest) {
+    let before = bare(guest);
+    let root = "/tmp/container-sys";
+    create_dir_all(root).unwrap();
+    for args in [
+        &["-t", "sysfs", "-o", "ro", "sysfs", root][..],
+        &["-o", "bind", "/sys/bus/pci", &format!("{root}/bus/pci")],
+    ] {
+        let mounted = Command::new("/bin/busybox")
+            .arg("mount")
+            .args(args)
+            .status();
+        assert!(mounted.unwrap().success(), "{args:?}");
+    }
+    let there = ["--sysfs-root", root, "--pf", GEN4_TEXT];
+    // Services and VFs are behind links that lead to the container's own, read-only view.
+    let text = ends_with(1, &[&there[..], &["--services=sym"]].concat());
+    assert!(text.contains("mount the host's whole /sys"), "{text}");
+    assert_eq!(picture(guest), before);
+
+    // VFs that are there can be unbound and bound, but not given to a driver that does not know them.
+    guest.make_vfs(GEN4);
+    let text = ends_with(3, &there);
+    assert!(
+        text.contains("mount the host's whole /sys (not only /sys/bus/pci)"),
+        "{text}"
+    );
+    let vfs = guest.vfs(GEN4);
+    for vf in &vfs {
+        assert_eq!(guest.read(*vf, "driver_override"), "(null)");
+    }
+    // Somebody has set the override, as an init container does: then it works as for the Go plugin.
+    for vf in &vfs {
+        guest.write(*vf, "driver_override", "vfio-pci").unwrap();
+    }
+    ends_with(0, &there);
+    all_usable(guest, &[GEN4]);
+    let unmounted = Command::new("/bin/busybox")
+        .args(["umount", "-l", root])
+        .status();
+    assert!(unmounted.unwrap().success());
+    ends_with(0, &["--vfs=none", "--pf", GEN4_TEXT]);
 }
 
 fn killed_at_any_event_it_goes_on_and_goes_back(guest: &Guest) {
