@@ -6,7 +6,6 @@ mod compat;
 mod daemon;
 mod provision;
 mod settings;
-mod text;
 mod value;
 mod worker;
 

@@ -55,3 +55,4 @@ pub use self::probe::{Blind, GroupAnswer, NodeProbe, Suspicion, probe};
 pub use self::recheck::{Recheck, RecheckError};
 pub use self::resource::{RESOURCE_DOMAIN, resource_name, resource_text};
 pub use self::roots::{Roots, RootsError};
+pub use self::text::chain;

@@ -11,7 +11,7 @@ use sysfs_pci::{PciAddress, SysfsRoot};
 use super::args::ProvisionArgs;
 use super::note;
 use crate::settings::SettingsError;
-use crate::text::chain;
+use qat_node::chain;
 
 /// What is wanted of each PF.
 pub(super) type Goals = BTreeMap<PciAddress, (Family, PfGoal)>;

@@ -8,7 +8,7 @@ use qat_policy::provision::{Change, PfStep};
 use serde::Serialize;
 use sysfs_pci::PciAddress;
 
-use crate::text::chain;
+use qat_node::chain;
 
 /// A PF in the summary.
 #[derive(Serialize)]
