@@ -138,8 +138,8 @@ impl View {
         Rules {
             families: self.kernel_vf_drivers.clone().unwrap_or(defaults.families),
             names: match self.resource_names {
-                Spelling::Canonical => ResourceNames::Canonical,
-                Spelling::AsRead => ResourceNames::AsRead,
+                Spelling::Canonical => ResourceNames::Canonical.into(),
+                Spelling::AsRead => ResourceNames::AsRead.into(),
             },
             drivers: self.dpdk_driver.clone(),
             cap: self.max_num_devices,

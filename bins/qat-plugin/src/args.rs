@@ -67,6 +67,10 @@ pub(crate) struct Line {
           default_missing_value = "true", require_equals = true)]
     pub(crate) manage_binding: Option<String>,
 
+    /// Configuration file (YAML): how the VFs of each pool reach containers
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    pub(crate) config: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) places: Places,
 
@@ -97,6 +101,10 @@ pub(crate) struct Places {
     /// kubelet's checkpoint stands in [default: pod-resources/kubelet.sock beside the kubelet dir]
     #[arg(long, value_name = "PATH", global = true)]
     pub(crate) pod_resources_socket: Option<PathBuf>,
+
+    /// Where CDI files are written, for pools that have them [default: /var/run/cdi]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) cdi_dir: Option<PathBuf>,
 
     /// Where records of changes and locks are kept [default: qat-plugin in the kubelet dir]
     #[arg(long, value_name = "DIR", global = true)]

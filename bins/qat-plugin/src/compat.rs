@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 
 /// Long options, which Go takes with a single dash too.
-const LONG: [&str; 14] = [
+const LONG: [&str; 16] = [
     "dpdk-driver",
     "kernel-vf-drivers",
     "max-num-devices",
@@ -22,6 +22,8 @@ const LONG: [&str; 14] = [
     "pod-resources-socket",
     "manage-binding",
     "state-dir",
+    "config",
+    "cdi-dir",
 ];
 
 /// klog flags that are either there or not.

@@ -5,11 +5,14 @@ use std::fmt;
 use std::num::{NonZeroUsize, ParseIntError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_admin::LogFormat;
 use qat_node::binding::{KeeperSettings, Tools};
-use qat_node::{NodeSettings, Roots, RootsError};
+use qat_node::config::read_config;
+use qat_node::pools::PoolConfig;
+use qat_node::{NodeSettings, Roots, RootsError, chain};
 use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use vfio_host::{Host, VfioDrivers};
 
@@ -123,6 +126,7 @@ pub(crate) fn resolve(
         None,
         manage_binding,
     );
+    let pools = check.pools(args.config.as_deref());
     let state_dir = check.state_dir(&args.places, &roots);
     let log_format = check.value(
         "--log-format",
@@ -147,7 +151,8 @@ pub(crate) fn resolve(
             roots,
             families,
             drivers,
-            names,
+            names: pools.names(names),
+            pools: Arc::new(pools),
             cap,
             policy,
             rescan,
@@ -258,6 +263,9 @@ impl Check<'_> {
         if let Some(socket) = self.path("--pod-resources-socket", pods) {
             roots = roots.with_pod_resources(socket);
         }
+        if let Some(cdi) = self.path("--cdi-dir", args.cdi_dir.as_deref()) {
+            roots = roots.with_cdi(cdi);
+        }
         if let Err(error) = roots.check() {
             let flag = match error {
                 RootsError::LongKubeletDir { .. } => "--kubelet-dir",
@@ -267,6 +275,22 @@ impl Check<'_> {
                 .push(format!("{flag}: {:#}", anyhow::Error::from(error)));
         }
         roots
+    }
+
+    /// How VFs reach containers, from the configuration file.
+    fn pools(&mut self, file: Option<&Path>) -> PoolConfig {
+        let Some(file) = self.path("--config", file) else {
+            return PoolConfig::default();
+        };
+        let read = read_config(&file).map_err(|error| chain(&error));
+        let pools = read.and_then(|config| {
+            let pools = config.pools();
+            pools.map_err(|problem| format!("`{}`: {problem}", file.display()))
+        });
+        pools.unwrap_or_else(|why| {
+            self.problems.push(format!("--config: {why}"));
+            PoolConfig::default()
+        })
     }
 
     /// Where records and locks are: beside the sockets of plugins, which is mounted anyway. The kubelet

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use device_plugin::cdi::{Device, Node, Owner, Shared, Spec, SpecError};
 
-use crate::edits::{control_device, device_node, functions, mount};
-use crate::grant::{FunctionNode, Grant, GrantedFunction};
+use crate::edits::{control_device, device_node, functions, mount, on_vfio};
+use crate::grant::Grant;
 
 /// Describes all functions of a resource in CDI: a device for each one that has a node.
 ///
 /// The name of a device is the function's address, the same as its ID towards the kubelet, and
-/// each has the node of its function only. The control node is shared. Variables are not in it:
+/// each has the node of its function only: the first by path, where it has two. The control node is shared. Variables are not in it:
 /// a function does not know which others its container gets. They come with the answer to
 /// Allocate, from [`edits`](crate::edits), whose nodes are these and merge with them.
 ///
@@ -22,32 +22,27 @@ use crate::grant::{FunctionNode, Grant, GrantedFunction};
 /// [`SpecError`], when the resource has a name that CDI does not allow, such as `example.com/4xxx`,
 /// and [`SpecError::NoDevices`] when no function has a node.
 pub fn cdi_spec(grant: &Grant<'_>, owner: Owner) -> Result<Spec, SpecError> {
-    let devices = functions(grant).into_iter().filter_map(|(address, node)| {
-        let node = node?;
-        Some(Device {
-            id: address.to_string().parse().ok()?,
-            node: Node {
-                node: device_node(&node),
-                owner,
-            },
-            envs: BTreeMap::new(),
-            mounts: mount(&node).into_iter().collect(),
-        })
-    });
-    let on_vfio = |function: &GrantedFunction| matches!(function.node, Some(FunctionNode::Vfio(_)));
-    let control = grant
-        .functions
-        .iter()
-        .any(on_vfio)
-        .then_some(&grant.control);
+    let functions = functions(grant);
+    let control = grant.control.as_ref().filter(|_| on_vfio(&functions));
     let shared = Shared {
         nodes: control
-            .into_iter()
-            .flatten()
             .map(|node| control_device(node).into())
+            .into_iter()
             .collect(),
         ..Shared::default()
     };
+    let devices = functions.into_iter().filter_map(|(address, nodes)| {
+        let node = nodes.first()?;
+        Some(Device {
+            id: address.to_string().parse().ok()?,
+            node: Node {
+                node: device_node(node),
+                owner,
+            },
+            envs: BTreeMap::new(),
+            mounts: mount(node).into_iter().collect(),
+        })
+    });
     Spec::new(grant.resource.clone(), devices, &shared)
 }
 
@@ -57,6 +52,8 @@ mod tests {
     use device_plugin::ResourceName;
     use serde_json::{Value, json};
     use vfio_host::{NodeKind, UioNode, VfioNode};
+
+    use crate::{FunctionNode, GrantedFunction};
 
     fn node(kind: NodeKind, host: &str, container: &str) -> VfioNode {
         VfioNode {
@@ -68,8 +65,8 @@ mod tests {
 
     fn function(address: &str, node: Option<VfioNode>) -> GrantedFunction {
         let address = address.parse().unwrap();
-        let node = node.map(FunctionNode::from);
-        GrantedFunction { address, node }
+        let nodes = node.map(FunctionNode::from).into_iter().collect();
+        GrantedFunction { address, nodes }
     }
 
     fn describe(resource: &str, functions: Vec<GrantedFunction>) -> Result<Value, SpecError> {
@@ -79,6 +76,7 @@ mod tests {
             functions,
             control: Some(node(NodeKind::Control, "/dev/vfio/vfio", "/dev/vfio/vfio")),
             numbered_prefix: None,
+            cdi_names: false,
         };
         let owner = Owner {
             gid: Some(107),
@@ -130,7 +128,7 @@ mod tests {
         };
         let on_uio = GrantedFunction {
             address: "0000:6b:00.1".parse().unwrap(),
-            node: Some(uio.into()),
+            nodes: vec![uio.into()],
         };
         let spec = describe("example.com/fast", vec![on_uio]).unwrap();
         let edits = &spec["devices"][0]["containerEdits"];

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use device_plugin::cdi::qualified_name;
 use device_plugin::{ContainerEdits, DeviceNode, Mount};
 use sysfs_pci::PciAddress;
 use vfio_host::VfioNode;
@@ -35,10 +36,11 @@ const PERMISSIONS: &str = "rw";
 ///     resource: &resource,
 ///     functions: vec![GrantedFunction {
 ///         address: "0000:6b:00.1".parse()?,
-///         node: Some(node(NodeKind::Group, "/dev/vfio/320").into()),
+///         nodes: vec![node(NodeKind::Group, "/dev/vfio/320").into()],
 ///     }],
 ///     control: Some(node(NodeKind::Control, "/dev/vfio/vfio")),
-///     numbered_prefix: Some("FAST"),
+///     numbered_prefix: Some(&"FAST".parse()?),
+///     cdi_names: false,
 /// });
 /// assert_eq!(edits.envs["PCI_RESOURCE_EXAMPLE_COM_FAST"], "0000:6b:00.1");
 /// assert_eq!(edits.envs["FAST0"], "0000:6b:00.1");
@@ -54,28 +56,33 @@ pub fn edits(grant: &Grant<'_>) -> ContainerEdits {
         envs: envs(grant, &functions),
         devices: devices(grant.control.as_ref(), &functions),
         mounts: mounts(&functions),
+        cdi_devices: cdi_devices(grant, &functions),
         ..ContainerEdits::default()
     }
 }
 
-/// Functions by address, each with its node if it has one.
-pub(crate) type Functions = BTreeMap<PciAddress, Option<FunctionNode>>;
+/// Functions by address, each with its nodes.
+pub(crate) type Functions = BTreeMap<PciAddress, Vec<FunctionNode>>;
 
-/// Each function once, in address order. Where one is granted twice, the answer must still not
-/// depend on the order: a node is better than none, then the lowest path.
+/// Each function once, in address order, and its nodes in the order of their paths. Where one is granted
+/// twice it has the nodes of both.
 pub(crate) fn functions(grant: &Grant<'_>) -> Functions {
-    let mut functions = BTreeMap::new();
+    let mut functions = Functions::new();
     for function in &grant.functions {
-        let kept: &mut Option<FunctionNode> = functions.entry(function.address).or_default();
-        if let Some(node) = &function.node
-            && kept
-                .as_ref()
-                .is_none_or(|kept| path_order(node) < path_order(kept))
-        {
-            *kept = Some(node.clone());
-        }
+        let nodes = functions.entry(function.address).or_default();
+        nodes.extend(function.nodes.iter().cloned());
+    }
+    for nodes in functions.values_mut() {
+        nodes.sort_by(|one, other| path_order(one).cmp(&path_order(other)));
+        nodes.dedup();
     }
     functions
+}
+
+/// Whether a user of the functions needs the control node.
+pub(crate) fn on_vfio(functions: &Functions) -> bool {
+    let mut nodes = functions.values().flatten();
+    nodes.any(|node| matches!(node, FunctionNode::Vfio(_)))
 }
 
 fn path_order(node: &FunctionNode) -> (&Path, &Path) {
@@ -88,7 +95,7 @@ fn envs(grant: &Grant<'_>, functions: &Functions) -> BTreeMap<String, String> {
     let mut envs = BTreeMap::new();
     if let Some(prefix) = grant.numbered_prefix {
         for (number, address) in addresses.into_iter().enumerate() {
-            envs.insert(format!("{prefix}{number}"), address);
+            envs.insert(prefix.variable(number), address);
         }
     }
     if let Some(name) = sriov_shell_variable(grant.resource) {
@@ -105,13 +112,12 @@ fn envs(grant: &Grant<'_>, functions: &Functions) -> BTreeMap<String, String> {
 
 /// The control node if a function is on VFIO, then the functions' nodes.
 fn devices(control: Option<&VfioNode>, functions: &Functions) -> Vec<DeviceNode> {
-    let nodes = || functions.values().flatten();
-    let on_vfio = nodes().any(|node| matches!(node, FunctionNode::Vfio(_)));
-    let control = control.filter(|_| on_vfio).map(control_device);
+    let nodes = functions.values().flatten();
+    let control = control.filter(|_| on_vfio(functions)).map(control_device);
     let mut seen = BTreeSet::new();
     control
         .into_iter()
-        .chain(nodes().map(device_node))
+        .chain(nodes.map(device_node))
         .filter(|node| seen.insert(node.container_path.clone()))
         .collect()
 }
@@ -130,6 +136,19 @@ pub(crate) fn device_node(node: &FunctionNode) -> DeviceNode {
         host_path: node.host_path().to_owned(),
         permissions: PERMISSIONS.to_owned(),
     }
+}
+
+/// The functions that have a node, by their names in CDI.
+fn cdi_devices(grant: &Grant<'_>, functions: &Functions) -> Vec<String> {
+    let described = functions
+        .iter()
+        .filter(|(_, nodes)| grant.cdi_names && !nodes.is_empty());
+    described
+        .filter_map(|(address, _)| {
+            let id = address.to_string().parse().ok()?;
+            qualified_name(grant.resource, &id).ok()
+        })
+        .collect()
 }
 
 /// What functions need beside their nodes, each path once.

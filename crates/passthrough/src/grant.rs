@@ -6,6 +6,8 @@ use device_plugin::ResourceName;
 use sysfs_pci::PciAddress;
 use vfio_host::{UioNode, VfioNode};
 
+use crate::NumberedPrefix;
+
 /// The functions of one resource that one container is given.
 #[derive(Clone, Debug)]
 pub struct Grant<'a> {
@@ -17,7 +19,10 @@ pub struct Grant<'a> {
     /// no function does.
     pub control: Option<VfioNode>,
     /// The start of the names of numbered variables, if the container is to have those.
-    pub numbered_prefix: Option<&'a str>,
+    pub numbered_prefix: Option<&'a NumberedPrefix>,
+    /// The answer names the functions in CDI as well, for runtimes that know it. A file must describe them:
+    /// [`cdi_spec`](crate::cdi_spec). A resource whose name is no kind of CDI gets none.
+    pub cdi_names: bool,
 }
 
 /// A function that a container is given.
@@ -25,11 +30,12 @@ pub struct Grant<'a> {
 pub struct GrantedFunction {
     /// Its address on the host.
     pub address: PciAddress,
-    /// Its node; none if the container is to learn the address and no more.
-    pub node: Option<FunctionNode>,
+    /// Its nodes: one, two where a container is to have both interfaces of VFIO, none if it is to learn
+    /// the address and no more. See [`VfioInterface`](crate::VfioInterface).
+    pub nodes: Vec<FunctionNode>,
 }
 
-/// How a function is driven from user space: one way for one function.
+/// A node through which a function is driven from user space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FunctionNode {
     /// Through VFIO.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use vfio_host::VfioNode;
+use vfio_host::{NodeKind, VfioNode};
 
 use crate::edits::Functions;
 use crate::grant::FunctionNode;
@@ -16,27 +16,40 @@ use crate::grant::FunctionNode;
 /// The paths are those in the container. Addresses are in full, since Kata's agent replaces them as
 /// text.
 pub(crate) fn info(functions: &Functions, control: Option<&VfioNode>) -> String {
-    object(functions.iter().map(|(address, node)| {
+    object(functions.iter().map(|(address, nodes)| {
         let address = address.to_string();
         let generic = object([("deviceID".to_owned(), Value::String(address.clone()))]);
         let parts = [("generic".to_owned(), generic)];
-        let way = node.as_ref().map(|node| way(node, control));
-        (address, object(parts.into_iter().chain(way)))
+        (
+            address,
+            object(parts.into_iter().chain(ways(nodes, control))),
+        )
     }))
     .to_string()
 }
 
-/// The way into a function: its name, and the paths that belong to it.
-fn way(node: &FunctionNode, control: Option<&VfioNode>) -> (String, Value) {
-    let place = path(node.container_path());
-    match node {
-        FunctionNode::Vfio(_) => {
-            let control = control.map(|node| ("mount".to_owned(), path(&node.container_path)));
-            let paths = [("dev-mount".to_owned(), place)];
-            ("vfio".to_owned(), object(paths.into_iter().chain(control)))
+/// The ways into a function: the name of each, and the paths that belong to it. A character device of its
+/// own, which the SR-IOV plugin does not know, is `cdev`.
+fn ways(nodes: &[FunctionNode], control: Option<&VfioNode>) -> Vec<(String, Value)> {
+    let mut vfio = Vec::new();
+    let mut ways = Vec::new();
+    for node in nodes {
+        let place = path(node.container_path());
+        match node {
+            FunctionNode::Vfio(node) if node.kind == NodeKind::Cdev => {
+                vfio.push(("cdev".to_owned(), place));
+            }
+            FunctionNode::Vfio(_) => vfio.push(("dev-mount".to_owned(), place)),
+            FunctionNode::Uio(_) => {
+                ways.push(("uio".to_owned(), object([("mount".to_owned(), place)])));
+            }
         }
-        FunctionNode::Uio(_) => ("uio".to_owned(), object([("mount".to_owned(), place)])),
     }
+    if !vfio.is_empty() {
+        vfio.extend(control.map(|node| ("mount".to_owned(), path(&node.container_path))));
+        ways.push(("vfio".to_owned(), object(vfio)));
+    }
+    ways
 }
 
 /// An object whose keys are in lexical order, whichever map `serde_json` is built with.

@@ -40,7 +40,7 @@
 //!
 //! **Kata Containers**. The runtime takes every node below `/dev/vfio/`, except `/dev/vfio/vfio`,
 //! for one device to plug, and finds the address by itself. A function with two nodes would be
-//! plugged twice, which is why a [`GrantedFunction`] has one. In the guest the function has another
+//! plugged twice, so a function for Kata has one ([`VfioInterface`]). In the guest the function has another
 //! address. Kata's agent corrects the environment, but only variables named `PCIDEVICE_*` whose
 //! value is nothing but full addresses, and, as plain text, their `_INFO` twin. All other
 //! variables keep the host's address: inside Kata, read `PCIDEVICE_…`.
@@ -81,20 +81,25 @@
 //!
 //! # What is not covered
 //!
-//! `/dev/iommu`, and both a group and a character device for one function.
+//! `/dev/iommu` and the socket through which KubeVirt passes it on.
 #![forbid(unsafe_code)]
 
 mod cdi;
+pub mod contract;
 mod edits;
 mod grant;
 mod info;
+mod interface;
 mod names;
 mod pool;
+mod prefix;
 
 pub use crate::cdi::cdi_spec;
 pub use crate::edits::edits;
 pub use crate::grant::{FunctionNode, Grant, GrantedFunction};
+pub use crate::interface::{Chosen, InterfaceError, VfioInterface};
 pub use crate::names::{
     clash, kubevirt_variable, sriov_info_variable, sriov_shell_variable, sriov_variable,
 };
 pub use crate::pool::Pool;
+pub use crate::prefix::{NumberedPrefix, PrefixError};

@@ -18,6 +18,11 @@ pub fn kubevirt_variable(resource: &ResourceName) -> String {
     variable("PCI_RESOURCE", resource)
 }
 
+/// The variable in which KubeVirt looks for mediated devices. This crate never sets it.
+pub(crate) fn mdev_variable(resource: &ResourceName) -> String {
+    variable("MDEV_PCI_RESOURCE", resource)
+}
+
 /// The variable in which images made for the SR-IOV network device plugin look for the addresses,
 /// and the only one that Kata's agent translates to the guest's addresses. A dash stays.
 ///

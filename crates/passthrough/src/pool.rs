@@ -91,6 +91,7 @@ impl Pool {
             functions: functions.collect::<Result<_, _>>()?,
             control: Some(control_node(&self.host.dev).map_err(AllocateError::because)?),
             numbered_prefix: None,
+            cdi_names: false,
         }))
     }
 
@@ -114,8 +115,8 @@ impl Pool {
                 now.id
             )));
         }
-        let node = Some(usable.node.into());
-        Ok(GrantedFunction { address, node })
+        let nodes = vec![usable.node.into()];
+        Ok(GrantedFunction { address, nodes })
     }
 }
 

@@ -11,8 +11,10 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use device_plugin::{DeviceId, DevicePlugin as _};
 use node_sim::{Machine, Profile, SimNode};
+use qat_node::pools::PoolSettings;
 use qat_node::{
-    Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge, resource_name,
+    Given, Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge,
+    resource_name,
 };
 use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use tempfile::TempDir;
@@ -39,7 +41,8 @@ impl Bench {
             roots: Roots::new(node.sysfs(), node.dev()).with_kubelet(node.kubelet_dir()),
             families: Family::all().iter().copied().collect(),
             drivers: VfDrivers::default(),
-            names: ResourceNames::Canonical,
+            names: ResourceNames::Canonical.into(),
+            pools: Arc::default(),
             cap: None,
             policy: AllocationPolicy::None,
             rescan: Duration::from_secs(5),
@@ -68,6 +71,9 @@ impl Bench {
             resource: resource_name(&pool).unwrap(),
             pool,
             policy: AllocationPolicy::None,
+            settings: PoolSettings::default(),
+            described: Arc::default(),
+            given: Given::default(),
             recheck: Arc::new(Recheck::new(&self.settings)),
             state: watch::Sender::new(Arc::new(state)).subscribe(),
             devices: watch::Sender::new(Arc::new(set)).subscribe(),

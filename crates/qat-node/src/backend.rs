@@ -1,23 +1,24 @@
 //! A pool of VFs as a plugin of the framework.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use device_plugin::{
     AllocateError, ContainerEdits, DeviceId, DevicePlugin, DeviceSet, PluginOptions, PreferRequest,
     ResourceName,
 };
-use passthrough::{Grant, GrantedFunction};
+use passthrough::{Chosen, FunctionNode, Grant, GrantedFunction, VfioInterface};
 use qat_policy::{AllocationPolicy, Place, PoolName};
 use sysfs_pci::PciAddress;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use vfio_host::VfioNode;
 
+use crate::pools::{CdiMode, PoolSettings};
 use crate::text::chain;
-use crate::{NodeState, Recheck, RecheckError};
-
-/// Intel's images read the VFs' addresses from `QAT0`, `QAT1`, ….
-const NUMBERED_PREFIX: &str = "QAT";
+use crate::{Described, NodeState, Recheck, RecheckError};
 
 /// One resource: lists its VFs, prefers and hands them out.
 #[derive(Debug)]
@@ -26,10 +27,16 @@ pub struct PoolBackend {
     pub resource: ResourceName,
     /// The pool behind it.
     pub pool: PoolName,
+    /// How its VFs reach containers.
+    pub settings: PoolSettings,
     /// Which free VFs are given first.
     pub policy: AllocationPolicy,
     /// Asks the machine before a VF is handed out.
     pub recheck: Arc<Recheck>,
+    /// What the CDI files say.
+    pub described: Arc<Described>,
+    /// What was given to containers.
+    pub given: Given,
     /// The node's state, written by its owner.
     pub state: watch::Receiver<Arc<NodeState>>,
     /// What the kubelet is told, written by the owner too.
@@ -37,6 +44,11 @@ pub struct PoolBackend {
     /// Tells the owner what was handed out.
     pub handed_out: mpsc::UnboundedSender<HandedOut>,
 }
+
+/// The nodes with which VFs were handed out. The kubelet gives a container the same answer each time it starts, so
+/// they must still be right then. What an earlier life of the plugin gave is not known.
+#[derive(Debug, Default)]
+pub struct Given(Mutex<BTreeMap<PciAddress, Vec<PathBuf>>>);
 
 /// VFs that were handed out.
 #[derive(Clone, Debug)]
@@ -58,7 +70,7 @@ impl DevicePlugin for PoolBackend {
     fn options(&self) -> PluginOptions {
         PluginOptions {
             preferred_allocation: true,
-            ..PluginOptions::default()
+            pre_start: true,
         }
     }
 
@@ -78,7 +90,7 @@ impl DevicePlugin for PoolBackend {
                     && !must.contains(&place.address)
                     && self
                         .recheck
-                        .vf(place.address, &self.pool, place.pf)
+                        .vf(place.address, &self.pool, place.pf, VfioInterface::Group)
                         .is_err()
             };
             let rest: Vec<Place> = good.iter().filter(|place| !bad(place)).copied().collect();
@@ -90,17 +102,14 @@ impl DevicePlugin for PoolBackend {
     }
 
     async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
-        let control = self.recheck.control().map_err(|why| refused(&why))?;
+        let control = self.control().map_err(|why| refused(&why))?;
         let mut functions = Vec::with_capacity(ids.len());
         for id in ids {
             let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
-            let pf = self.place(&self.state.borrow(), address).pf;
-            let usable = self.recheck.vf(address, &self.pool, pf);
-            functions.push(GrantedFunction {
-                address,
-                node: Some(usable.map_err(|why| refused(&why))?),
-            });
+            let nodes = self.nodes(address).map_err(|why| refused(&why))?;
+            functions.push(GrantedFunction { address, nodes });
         }
+        self.given.remember(&functions);
         // Only while the daemon ends there is no owner any more.
         let _told = self.handed_out.send(HandedOut {
             pool: self.pool.clone(),
@@ -112,12 +121,86 @@ impl DevicePlugin for PoolBackend {
             resource: &self.resource,
             functions,
             control,
-            numbered_prefix: Some(NUMBERED_PREFIX),
+            numbered_prefix: self.settings.numbered_prefix.as_ref(),
+            cdi_names: self.settings.cdi == CdiMode::Field,
         }))
+    }
+
+    /// Looks once more at what a container was given. There is nothing to be made ready: vfio-pci resets a function
+    /// when it is opened and when it is closed (`vfio_pci_core_enable` and `vfio_pci_core_disable` in
+    /// `drivers/vfio/pci/vfio_pci_core.c`).
+    async fn pre_start(&self, ids: &[DeviceId]) -> Result<(), AllocateError> {
+        self.control().map_err(|why| refused(&why))?;
+        for id in ids {
+            let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
+            let chosen = self.recheck.held(address, self.settings.interface);
+            let nodes = chosen.map_err(|why| refused(&why))?.nodes;
+            let same = self.given.check(address, &nodes);
+            same.map_err(|why| refused(&why))?;
+        }
+        tracing::debug!(resource = %self.resource, vfs = %listed(ids), "ready");
+        Ok(())
     }
 }
 
+impl Given {
+    fn remember(&self, functions: &[GrantedFunction]) {
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for function in functions {
+            let paths = function.nodes.iter().map(host_path);
+            given.insert(function.address, paths.collect());
+        }
+    }
+
+    /// Whether a VF still has the nodes with which it was given.
+    fn check(&self, address: PciAddress, now: &[FunctionNode]) -> Result<(), RecheckError> {
+        let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: Vec<PathBuf> = now.iter().map(host_path).collect();
+        let Some(before) = given.get(&address).filter(|before| **before != now) else {
+            return Ok(());
+        };
+        let first = |paths: &[PathBuf]| paths.first().cloned().unwrap_or_default();
+        let other = before.iter().find(|path| !now.contains(path));
+        Err(RecheckError::Renewed {
+            address,
+            given: other.cloned().unwrap_or_else(|| first(before)),
+            now: first(&now),
+        })
+    }
+}
+
+fn host_path(node: &FunctionNode) -> PathBuf {
+    Path::to_owned(node.host_path())
+}
+
 impl PoolBackend {
+    /// The nodes with which a VF can be handed out now.
+    fn nodes(&self, address: PciAddress) -> Result<Vec<FunctionNode>, RecheckError> {
+        let pf = self.place(&self.state.borrow(), address).pf;
+        let PoolSettings { interface, cdi, .. } = self.settings;
+        let Chosen {
+            nodes,
+            without_cdev,
+        } = self.recheck.vf(address, &self.pool, pf, interface)?;
+        if without_cdev {
+            tracing::warn!(
+                resource = %self.resource, vf = %address,
+                "the VF has no node in /dev/vfio/devices, so the container gets the group's"
+            );
+        }
+        let described = self.described.check(&self.pool, cdi, address, &nodes);
+        described.map_err(|why| RecheckError::Cdi { address, why })?;
+        Ok(nodes)
+    }
+
+    /// The control node. A container that gets no nodes does without, and one that gets character devices can.
+    fn control(&self) -> Result<Option<VfioNode>, RecheckError> {
+        match self.settings.interface {
+            VfioInterface::Group | VfioInterface::Both => self.recheck.control(),
+            VfioInterface::Cdev | VfioInterface::None => Ok(self.recheck.control().ok().flatten()),
+        }
+    }
+
     /// Where a VF sits. A VF of which nothing is known sits nowhere in particular.
     fn place(&self, state: &NodeState, address: PciAddress) -> Place {
         let known = state

@@ -30,12 +30,14 @@
 
 mod backend;
 pub mod binding;
+mod cdi_files;
 pub mod config;
 mod journal;
 mod judge;
 mod ledger;
 mod look;
 mod node;
+pub mod pools;
 #[cfg(feature = "probe")]
 mod probe;
 pub mod provision;
@@ -44,7 +46,8 @@ mod resource;
 mod roots;
 mod text;
 
-pub use self::backend::{HandedOut, PoolBackend};
+pub use self::backend::{Given, HandedOut, PoolBackend};
+pub use self::cdi_files::{CdiFiles, Described};
 pub use self::journal::{Fact, Journal, Weight, facts};
 pub use self::judge::{Advertised, NodeState, Verdict, judge};
 pub use self::ledger::{Ledger, Objection, claim};

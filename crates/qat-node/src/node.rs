@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_plugin::pods::Pods;
-use device_plugin::{DeviceSet, Supervisor};
-use qat_policy::{AllocationPolicy, Family, PoolName, ResourceNames, Rules, VfDrivers};
+use device_plugin::{DeviceSet, ResourceName, Supervisor};
+use passthrough::clash;
+use qat_policy::{AllocationPolicy, Family, PoolName, PoolNames, Rules, VfDrivers};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,11 @@ use tracing::{debug, error, info, warn};
 use crate::binding::{Keeper, KeeperSettings, Report};
 use crate::journal::{Journal, facts};
 use crate::judge::doubtful;
+use crate::pools::PoolConfig;
 use crate::text::chain;
 use crate::{
-    HandedOut, Ledger, Looker, NodeState, PoolBackend, Recheck, Roots, judge, resource_name,
+    CdiFiles, Given, HandedOut, Ledger, Looker, NodeState, PoolBackend, Recheck, Roots, judge,
+    resource_name,
 };
 
 /// How long open streams and calls may take to end after a stop.
@@ -37,8 +40,10 @@ pub struct NodeSettings {
     pub families: BTreeSet<Family>,
     /// The drivers of which a VF must have one, and so how it reaches a container.
     pub drivers: VfDrivers,
-    /// How resources are spelt.
-    pub names: ResourceNames,
+    /// How resources are called.
+    pub names: PoolNames,
+    /// How VFs reach containers, pool by pool.
+    pub pools: Arc<PoolConfig>,
     /// At most so many VFs are offered.
     pub cap: Option<NonZeroUsize>,
     /// Which free VFs a pod gets first.
@@ -54,7 +59,7 @@ impl NodeSettings {
     pub fn rules(&self) -> Rules {
         Rules {
             families: self.families.clone(),
-            names: self.names,
+            names: self.names.clone(),
             drivers: self.drivers.clone(),
             cap: self.cap,
         }
@@ -131,6 +136,8 @@ struct Owner {
     pools: BTreeMap<PoolName, Option<watch::Sender<Arc<DeviceSet>>>>,
     supervisor: Supervisor,
     recheck: Arc<Recheck>,
+    config: Arc<PoolConfig>,
+    cdi: CdiFiles,
     policy: AllocationPolicy,
     pods: Pods,
     ledger: Ledger,
@@ -154,6 +161,8 @@ impl Owner {
             pools: BTreeMap::new(),
             supervisor: Supervisor::new(roots.kubelet.clone()),
             recheck: Arc::new(Recheck::new(settings)),
+            config: Arc::clone(&settings.pools),
+            cdi: CdiFiles::new(settings),
             policy: settings.policy,
             pods: roots.pods(),
             ledger: Ledger::default(),
@@ -196,7 +205,10 @@ impl Owner {
         self.ledger
             .see(self.looker.open(&doubtful(&before, &look, &self.ledger)));
         let after = judge(&before, &look, &self.ledger, Instant::now());
-        self.journal.write(facts(&look, &after, &self.ledger));
+        let mut facts = facts(&look, &after, &self.ledger);
+        // Before the kubelet hears of a VF: a pod may follow at once.
+        facts.extend(self.cdi.tend(&look.inventory, &after));
+        self.journal.write(facts);
         if after != *before {
             self.publish.send_replace(Arc::new(after.clone()));
         }
@@ -243,6 +255,20 @@ impl Owner {
         }
     }
 
+    /// The resource of a pool, if no pool that is open leads to the same variables.
+    fn resource(&self, pool: &PoolName) -> Result<ResourceName, String> {
+        let resource = resource_name(pool).map_err(|error| chain(&error))?;
+        let others = self.pools.iter().filter(|(_, open)| open.is_some());
+        for other in others.filter_map(|(other, _)| resource_name(other).ok()) {
+            if let Some(variable) = clash(&resource, &other) {
+                return Err(format!(
+                    "`{other}` sets the variable `{variable}` already; give one of them another name"
+                ));
+            }
+        }
+        Ok(resource)
+    }
+
     /// Offers a new pool. Says why if that cannot be, and the others go on.
     fn open_pool(
         &mut self,
@@ -250,21 +276,22 @@ impl Owner {
         devices: Arc<DeviceSet>,
     ) -> Option<watch::Sender<Arc<DeviceSet>>> {
         let (sender, receiver) = watch::channel(devices);
-        let offered = resource_name(pool)
-            .map_err(|error| chain(&error))
-            .and_then(|resource| {
-                let backend = PoolBackend {
-                    resource: resource.clone(),
-                    pool: pool.clone(),
-                    policy: self.policy,
-                    recheck: Arc::clone(&self.recheck),
-                    state: self.publish.subscribe(),
-                    devices: receiver,
-                    handed_out: self.handed_out.clone(),
-                };
-                let offered = self.supervisor.offer(resource, Arc::new(backend));
-                offered.map_err(|error| chain(&error))
-            });
+        let offered = self.resource(pool).and_then(|resource| {
+            let backend = PoolBackend {
+                resource: resource.clone(),
+                pool: pool.clone(),
+                settings: self.config.of(pool),
+                policy: self.policy,
+                recheck: Arc::clone(&self.recheck),
+                described: self.cdi.described(),
+                given: Given::default(),
+                state: self.publish.subscribe(),
+                devices: receiver,
+                handed_out: self.handed_out.clone(),
+            };
+            let offered = self.supervisor.offer(resource, Arc::new(backend));
+            offered.map_err(|error| chain(&error))
+        });
         match offered {
             Ok(()) => Some(sender),
             Err(why) => {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::path::PathBuf;
 
-use passthrough::FunctionNode;
+use passthrough::{Chosen, VfioInterface};
 use qat_policy::{
-    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, Reason, ResourceNames, VfDrivers,
-    identify,
+    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, PoolNames, Reason, VfDrivers, identify,
 };
 use sysfs_pci::{AttrError, PciAddress, PciId};
 use vfio_host::{Host, NodeError, Refusal, UioRefusal, VfioNode};
@@ -24,7 +24,7 @@ pub struct Recheck {
     debugfs: DebugfsRoot,
     families: BTreeSet<Family>,
     wanted: VfDrivers,
-    names: ResourceNames,
+    names: PoolNames,
 }
 
 /// Why a VF cannot be handed out. The text ends up in `kubectl describe pod`.
@@ -45,6 +45,35 @@ pub enum RecheckError {
     /// The VF cannot be used through UIO.
     #[error(transparent)]
     UnusableUio(#[from] UioRefusal),
+    /// What is in the place of the VF's character device is something else.
+    #[error("{address} cannot be handed out by its character device")]
+    Cdev {
+        /// The VF.
+        address: PciAddress,
+        /// What is wrong with the node.
+        source: NodeError,
+    },
+    /// The container was given other nodes than the VF has now.
+    #[error(
+        "this container was given `{}` for {address}, which has `{}` now, so the VF was made or bound anew; delete the pod to get \
+         a new answer", given.display(), now.display()
+    )]
+    Renewed {
+        /// The VF.
+        address: PciAddress,
+        /// The node that the container has.
+        given: PathBuf,
+        /// The node that the VF has.
+        now: PathBuf,
+    },
+    /// The CDI file of the resource is not as it must be for this VF.
+    #[error("{address} cannot be handed out by CDI: {why}")]
+    Cdi {
+        /// The VF.
+        address: PciAddress,
+        /// What is wrong with the file.
+        why: String,
+    },
     /// The control node of VFIO is not usable.
     #[error("VFIO is not usable on this node")]
     Control {
@@ -111,11 +140,11 @@ impl Recheck {
             debugfs: roots.debugfs.clone(),
             families: settings.families.clone(),
             wanted: settings.drivers.clone(),
-            names: settings.names,
+            names: settings.names.clone(),
         }
     }
 
-    /// Looks at a VF that `pool` advertises as one of `pf`, or as one without PF, and returns its node.
+    /// Looks at a VF that `pool` advertises as one of `pf`, or as one without PF, and returns its nodes.
     ///
     /// What an [`Inventory`](qat_policy::Inventory) withholds for a reason that lies in the VF, its
     /// group or its PF is refused here too.
@@ -128,7 +157,30 @@ impl Recheck {
         address: PciAddress,
         pool: &PoolName,
         pf: Option<PciAddress>,
-    ) -> Result<FunctionNode, RecheckError> {
+        interface: VfioInterface,
+    ) -> Result<Chosen, RecheckError> {
+        let family = self.family(address)?;
+        self.pf(address, family, pool, pf)?;
+        self.nodes(address, interface, true)
+    }
+
+    /// Looks at a VF that a container was given and is about to use: what it is, its driver, its group and its
+    /// nodes. It may be open, and its PF is not asked.
+    ///
+    /// # Errors
+    ///
+    /// [`RecheckError`] when the container could not use it, with the sentence for the pod's events.
+    pub fn held(
+        &self,
+        address: PciAddress,
+        interface: VfioInterface,
+    ) -> Result<Chosen, RecheckError> {
+        self.family(address)?;
+        self.nodes(address, interface, false)
+    }
+
+    /// The family of a VF that this node offers.
+    fn family(&self, address: PciAddress) -> Result<Family, RecheckError> {
         let identity = sysfs_pci::identity(&self.host.sysfs, address).map_err(|source| {
             if source.is_gone() {
                 RecheckError::Unusable(Refusal::Gone { address })
@@ -137,10 +189,7 @@ impl Recheck {
             }
         })?;
         match identify(identity.id) {
-            Some((family, FunctionKind::Vf)) if self.families.contains(&family) => {
-                self.pf(address, family, pool, pf)?;
-                self.node(address)
-            }
+            Some((family, FunctionKind::Vf)) if self.families.contains(&family) => Ok(family),
             _ => Err(RecheckError::NotOurs {
                 address,
                 id: identity.id,
@@ -149,10 +198,29 @@ impl Recheck {
     }
 
     /// What lies in the VF and its group, by the way it is handed out.
-    fn node(&self, address: PciAddress) -> Result<FunctionNode, RecheckError> {
+    fn nodes(
+        &self,
+        address: PciAddress,
+        interface: VfioInterface,
+        must_be_idle: bool,
+    ) -> Result<Chosen, RecheckError> {
         match &self.wanted {
-            VfDrivers::Vfio(_) => Ok(self.host.recheck(address, None)?.node.into()),
-            VfDrivers::Uio(driver) => Ok(self.host.recheck_uio(address, driver)?.into()),
+            VfDrivers::Vfio(_) => {
+                let usable = if must_be_idle {
+                    self.host.recheck(address, None)?
+                } else {
+                    self.host.recheck_held(address, None)?
+                };
+                let chosen = interface.choose(&self.host, address, usable.node);
+                chosen.map_err(|source| RecheckError::Cdev { address, source })
+            }
+            VfDrivers::Uio(driver) => {
+                let node = self.host.recheck_uio(address, driver)?;
+                Ok(Chosen {
+                    nodes: vec![node.into()],
+                    without_cdev: false,
+                })
+            }
         }
     }
 
@@ -195,8 +263,8 @@ impl Recheck {
             why: chain(error),
         };
         let services = services.map_err(|error| untold(&error))?;
-        let now =
-            qat_policy::pool_name(services.as_ref(), self.names).map_err(|error| untold(&error))?;
+        let now = self.names.of(services.as_ref());
+        let now = now.map_err(|error| untold(&error))?;
         if now == *pool {
             Ok(())
         } else {

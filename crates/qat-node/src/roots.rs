@@ -27,6 +27,8 @@ pub struct Roots {
     /// The socket of the kubelet's pod resources interface. Where it is not mounted, the kubelet's
     /// checkpoint in its device-plugins directory stands in.
     pub pod_resources: PathBuf,
+    /// Where container runtimes look for CDI files that are made at run time, normally `/var/run/cdi`.
+    pub cdi: PathBuf,
 }
 
 impl Default for Roots {
@@ -41,6 +43,9 @@ fn pod_resources(kubelet: &KubeletDir) -> PathBuf {
     let root = kubelet.path().parent().unwrap_or(kubelet.path());
     root.join("pod-resources/kubelet.sock")
 }
+
+/// The directory for generated files, of those that runtimes read by default (SPEC.md of CDI).
+const CDI: &str = "/var/run/cdi";
 
 /// The longest name that a socket of ours can have: a resource's name with `-` for `/`, with every
 /// service that one device can have at once.
@@ -93,6 +98,7 @@ impl Roots {
             sysfs,
             dev: DevRoot::new(dev),
             pod_resources: pod_resources(&kubelet),
+            cdi: CDI.into(),
             kubelet,
         }
     }
@@ -113,6 +119,15 @@ impl Roots {
         Self {
             pod_resources: pod_resources(&kubelet),
             kubelet,
+            ..self
+        }
+    }
+
+    /// The same with CDI files in another directory.
+    #[must_use]
+    pub fn with_cdi(self, directory: impl Into<PathBuf>) -> Self {
+        Self {
+            cdi: directory.into(),
             ..self
         }
     }

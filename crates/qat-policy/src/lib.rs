@@ -103,7 +103,8 @@ pub use self::family::{
 };
 pub use self::inventory::{Facts, Inventory, Pf, PfTrouble, Reason, Rules, Standing, Vf, check_pf};
 pub use self::names::{
-    InvalidPoolName, PoolName, ResourceNames, Spellings, UnknownResourceNames, pool_name, spellings,
+    InvalidPoolName, PoolName, PoolNames, ResourceNames, Spellings, UnknownResourceNames,
+    pool_name, spellings,
 };
 pub use self::preference::{AllocationPolicy, Place, UnknownPolicy, prefer};
 pub use self::reading::{DebugfsRoot, PfReading, ReadingError, read_pf};

@@ -1,5 +1,6 @@
 //! Names of pools.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -19,6 +20,15 @@ pub enum ResourceNames {
     /// then two names for one configuration, and which one it is depends on the kernel. For
     /// clusters whose pods already ask for such a name.
     AsRead,
+}
+
+/// How pools are called: by their services, unless the operator calls one otherwise.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PoolNames {
+    /// How services are spelled.
+    pub spelling: ResourceNames,
+    /// Names that the operator chose, by the names that the services give.
+    pub renamed: BTreeMap<PoolName, PoolName>,
 }
 
 /// The last part of a resource name: `cy`, `dc`, `sym-dc`, `generic`.
@@ -87,7 +97,38 @@ impl FromStr for ResourceNames {
     }
 }
 
+impl PoolNames {
+    /// Names the pool for VFs with these services.
+    ///
+    /// # Errors
+    ///
+    /// As [`pool_name`].
+    pub fn of(&self, services: Option<&Services>) -> Result<PoolName, InvalidPoolName> {
+        let usual = pool_name(services, self.spelling)?;
+        Ok(self.renamed.get(&usual).cloned().unwrap_or(usual))
+    }
+}
+
+impl From<ResourceNames> for PoolNames {
+    /// Calls no pool otherwise.
+    fn from(spelling: ResourceNames) -> Self {
+        Self {
+            spelling,
+            renamed: BTreeMap::new(),
+        }
+    }
+}
+
 impl PoolName {
+    /// Whether services can give this name, whatever they are and in whatever order they were read.
+    #[must_use]
+    pub fn is_of_services(&self) -> bool {
+        let mut words = self.0.split('-');
+        *self == Self::generic()
+            || self.0 == "cy"
+            || words.all(|word| word.parse::<ServiceSet>().is_ok())
+    }
+
     /// Checks and takes a name.
     ///
     /// # Errors

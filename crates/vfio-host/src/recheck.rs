@@ -74,6 +74,29 @@ impl Host {
         address: PciAddress,
         expect: Option<IommuGroupId>,
     ) -> Result<Usable, Refusal> {
+        self.usable(address, expect, true)
+    }
+
+    /// The same for a function that somebody was given already and may have open: the enable counts are not looked
+    /// at.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], but never that it is in use.
+    pub fn recheck_held(
+        &self,
+        address: PciAddress,
+        expect: Option<IommuGroupId>,
+    ) -> Result<Usable, Refusal> {
+        self.usable(address, expect, false)
+    }
+
+    fn usable(
+        &self,
+        address: PciAddress,
+        expect: Option<IommuGroupId>,
+        must_be_idle: bool,
+    ) -> Result<Usable, Refusal> {
         let driver = self.driver(address)?;
         let group = self.group(address, expect)?;
         let others = self.others(address, group)?;
@@ -92,7 +115,9 @@ impl Host {
             .filter(|member| member.is_vfio_bound(&self.drivers))
             .filter_map(|member| member.address)
             .collect();
-        self.idle(address, group, &shared_with)?;
+        if must_be_idle {
+            self.idle(address, group, &shared_with)?;
+        }
         let node = self.node(address, group)?;
         Ok(Usable {
             address,

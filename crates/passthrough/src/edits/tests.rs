@@ -8,7 +8,7 @@ use sysfs_pci::PciAddress;
 use vfio_host::{NodeKind, UioNode, VfioNode};
 
 use super::edits;
-use crate::{FunctionNode, Grant, GrantedFunction};
+use crate::{FunctionNode, Grant, GrantedFunction, NumberedPrefix};
 
 fn resource(name: &str) -> ResourceName {
     name.parse().unwrap()
@@ -40,6 +40,15 @@ fn no_iommu(number: u32) -> FunctionNode {
     })
 }
 
+fn cdev(number: u32) -> FunctionNode {
+    let path = format!("/dev/vfio/devices/vfio{number}");
+    FunctionNode::Vfio(VfioNode {
+        kind: NodeKind::Cdev,
+        host_path: path.clone().into(),
+        container_path: path.into(),
+    })
+}
+
 fn uio(number: u32) -> FunctionNode {
     FunctionNode::Uio(UioNode {
         host_path: format!("/dev/uio{number}").into(),
@@ -50,17 +59,19 @@ fn uio(number: u32) -> FunctionNode {
 fn granted(address: &str, node: Option<FunctionNode>) -> GrantedFunction {
     GrantedFunction {
         address: address.parse().unwrap(),
-        node,
+        nodes: node.into_iter().collect(),
     }
 }
 
 fn answer(name: &str, functions: Vec<GrantedFunction>, prefix: Option<&str>) -> ContainerEdits {
     let resource = resource(name);
+    let prefix: Option<NumberedPrefix> = prefix.map(|prefix| prefix.parse().unwrap());
     edits(&Grant {
         resource: &resource,
         functions,
         control: Some(control()),
-        numbered_prefix: prefix,
+        numbered_prefix: prefix.as_ref(),
+        cdi_names: name.ends_with("/cdi"),
     })
 }
 
@@ -233,6 +244,48 @@ fn without_nodes_there_is_only_the_environment() {
     );
 }
 
+/// The group first, then the function's own, whichever way round they were given; and the control node, without
+/// which KubeVirt leaves the group's node to root.
+#[test]
+fn both_interfaces_come_with_the_control_node() {
+    let both = GrantedFunction {
+        address: "0000:6b:00.1".parse().unwrap(),
+        nodes: vec![cdev(3), group(320)],
+    };
+    let edits = answer("example.com/x", vec![both], None);
+    let expected = ["/dev/vfio/vfio", "/dev/vfio/320", "/dev/vfio/devices/vfio3"];
+    assert_eq!(
+        nodes(&edits),
+        expected.map(|path| (path, path, "rw")).to_vec()
+    );
+    let info: Value = serde_json::from_str(&edits.envs["PCIDEVICE_EXAMPLE_COM_X_INFO"]).unwrap();
+    assert_eq!(
+        info["0000:6b:00.1"]["vfio"],
+        json!({
+            "mount": "/dev/vfio/vfio",
+            "dev-mount": "/dev/vfio/320",
+            "cdev": "/dev/vfio/devices/vfio3",
+        })
+    );
+}
+
+#[test]
+fn functions_with_a_node_are_named_in_cdi() {
+    let functions = vec![
+        granted("0000:6b:00.2", Some(group(321))),
+        granted("0000:6b:00.1", Some(group(320))),
+        granted("0000:6b:00.3", None),
+    ];
+    let edits = answer("example.com/cdi", functions, None);
+    let names = [
+        "example.com/cdi=0000:6b:00.1",
+        "example.com/cdi=0000:6b:00.2",
+    ];
+    assert_eq!(edits.cdi_devices, names);
+    // The nodes stay in the answer, for runtimes that do not know CDI.
+    assert_eq!(edits.devices.len(), 3);
+}
+
 #[test]
 fn nothing_granted_is_nothing_edited() {
     assert_eq!(
@@ -247,12 +300,13 @@ fn function() -> impl Strategy<Value = GrantedFunction> {
     let node = prop_oneof![
         Just(None),
         (0_u32..6).prop_map(|n| Some(group(n))),
+        (0_u32..6).prop_map(|n| Some(cdev(n))),
         (0_u32..6).prop_map(|n| Some(no_iommu(n))),
         (0_u32..6).prop_map(|n| Some(uio(n))),
     ];
     (address, node).prop_map(|((domain, bus, device, function), node)| GrantedFunction {
         address: PciAddress::new(domain, bus, device, function).unwrap(),
-        node,
+        nodes: node.into_iter().collect(),
     })
 }
 
@@ -297,7 +351,7 @@ proptest! {
         for address in &addresses {
             let entry = &info[&address.to_string()];
             prop_assert_eq!(&entry["generic"]["deviceID"], &address.to_string());
-            for mount in [&entry["vfio"]["dev-mount"], &entry["uio"]["mount"]] {
+            for mount in [&entry["vfio"]["dev-mount"], &entry["vfio"]["cdev"], &entry["uio"]["mount"]] {
                 let given = |path: &str| edits.devices.iter().any(|d| d.container_path.as_os_str() == path);
                 prop_assert!(mount.as_str().is_none_or(given));
             }

@@ -11,6 +11,14 @@
 //!     services: dc
 //!   - pf: 0000:e8:00.0
 //!     vfs: none
+//! pools:
+//!   - cdi: spec                   # every pool
+//!   - pool: dc
+//!     name: compress              # qat.intel.com/compress
+//!     vfio: cdev
+//!     cdi: field
+//!     owner: { gid: 107, mode: "0660" }
+//!     numberedPrefix: DC          # DC0, DC1, ...
 //! ```
 //!
 //! And the files of Intel's init container ([`OldInit`]), a line of shell each, so that a node which has them needs

@@ -1,9 +1,13 @@
 //! The YAML file.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use device_plugin::cdi::Owner;
+use passthrough::VfioInterface;
 use qat_policy::provision::{DriverGoal, Rule, VfDriver, VfsGoal};
-use qat_policy::{Family, ServiceSet};
+use qat_policy::{Family, PoolName, ServiceSet};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use sysfs_pci::PciAddress;
@@ -11,6 +15,7 @@ use thiserror::Error;
 
 use super::FileError;
 use super::file::read;
+use crate::pools::{CdiMode, Numbering, PoolConfig, PoolProblem, PoolRule};
 
 /// The version of the schema that this program reads.
 const VERSION: u32 = 1;
@@ -24,6 +29,9 @@ pub struct NodeConfig {
     /// What is wanted of PFs.
     #[serde(default)]
     provisioning: Vec<YamlRule>,
+    /// How VFs reach containers.
+    #[serde(default)]
+    pools: Vec<YamlPool>,
 }
 
 /// Why a configuration file cannot be used.
@@ -66,6 +74,31 @@ struct YamlRule {
     vfs: Option<VfsGoal>,
     #[serde(default, deserialize_with = "driver")]
     driver: Option<DriverGoal>,
+}
+
+/// A rule for pools as it is written.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct YamlPool {
+    pool: Option<PoolName>,
+    name: Option<PoolName>,
+    #[serde(default, deserialize_with = "word")]
+    vfio: Option<VfioInterface>,
+    #[serde(default, deserialize_with = "word")]
+    cdi: Option<CdiMode>,
+    owner: Option<YamlOwner>,
+    #[serde(default, deserialize_with = "prefix")]
+    numbered_prefix: Option<Numbering>,
+}
+
+/// Whose a node is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct YamlOwner {
+    uid: Option<u32>,
+    gid: Option<u32>,
+    #[serde(default, deserialize_with = "mode")]
+    mode: Option<u32>,
 }
 
 /// `sym;asym`, or a list of words.
@@ -124,6 +157,65 @@ impl NodeConfig {
             })
             .collect()
     }
+}
+
+impl NodeConfig {
+    /// How VFs reach containers.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolProblem`], when rules contradict each other or ask for what there cannot be.
+    pub fn pools(&self) -> Result<PoolConfig, PoolProblem> {
+        let rules = self.pools.iter().map(|rule| PoolRule {
+            pool: rule.pool.clone(),
+            name: rule.name.clone(),
+            interface: rule.vfio,
+            cdi: rule.cdi,
+            owner: rule.owner.map(|owner| Owner {
+                uid: owner.uid,
+                gid: owner.gid,
+                mode: owner.mode,
+            }),
+            numbering: rule.numbered_prefix.clone(),
+        });
+        PoolConfig::new(rules.collect())
+    }
+}
+
+/// A value whose own error says what is allowed.
+fn word<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let value = text.map(|text| text.parse().map_err(D::Error::custom));
+    value.transpose()
+}
+
+/// `none`, or the start of variables.
+fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Numbering>, D::Error> {
+    match Option::<String>::deserialize(deserializer)?.as_deref() {
+        None => Ok(None),
+        Some("none") => Ok(Some(Numbering::Off)),
+        Some(text) => text
+            .parse()
+            .map(|prefix| Some(Numbering::With(prefix)))
+            .map_err(D::Error::custom),
+    }
+}
+
+/// A mode as people write it, in octal digits between quotes. A bare number could be either.
+fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let octal = u32::from_str_radix(&text, 8)
+        .ok()
+        .filter(|_| !text.starts_with('+'));
+    octal.map(Some).ok_or_else(|| {
+        D::Error::custom(format!(
+            "`{text}` is no mode; write octal digits in quotes, such as \"0660\""
+        ))
+    })
 }
 
 fn services<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceSet>, D::Error> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use device_plugin::{AllocateError, DeviceId, DevicePlugin as _, PreferRequest};
 use node_sim::{Change, Machine, Profile};
-use qat_node::{NodeState, PoolBackend, Recheck, resource_name};
+use passthrough::VfioInterface;
+use qat_node::pools::PoolSettings;
+use qat_node::{Described, Given, NodeState, PoolBackend, Recheck, resource_name};
 use qat_policy::AllocationPolicy;
 use sysfs_pci::PciAddress;
 use tokio::sync::{mpsc, watch};
@@ -14,6 +16,15 @@ use tokio::sync::{mpsc, watch};
 use crate::machine::{Site, judged};
 
 pub(crate) fn backend(site: &mut Site) -> PoolBackend {
+    backend_with(site, PoolSettings::default(), Arc::default())
+}
+
+/// With these settings, where CDI files say this.
+pub(crate) fn backend_with(
+    site: &mut Site,
+    settings: PoolSettings,
+    described: Arc<Described>,
+) -> PoolBackend {
     let state = judged(&NodeState::default(), &site.look());
     let pool = state.pools.keys().next().unwrap().clone();
     let devices = state.device_set(&pool);
@@ -21,6 +32,9 @@ pub(crate) fn backend(site: &mut Site) -> PoolBackend {
         resource: resource_name(&pool).unwrap(),
         pool,
         policy: AllocationPolicy::None,
+        settings,
+        described,
+        given: Given::default(),
         recheck: Arc::new(Recheck::new(&site.settings)),
         state: watch::Sender::new(Arc::new(state)).subscribe(),
         devices: watch::Sender::new(Arc::new(devices)).subscribe(),
@@ -158,7 +172,9 @@ async fn what_a_look_withholds_is_refused_at_once() {
             let recheck = Recheck::new(&site.settings);
             for vf in withheld {
                 assert!(
-                    recheck.vf(vf, pool, known.pf).is_err(),
+                    recheck
+                        .vf(vf, pool, known.pf, VfioInterface::Group)
+                        .is_err(),
                     "{vf} with {change:?}"
                 );
             }

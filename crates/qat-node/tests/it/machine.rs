@@ -1,6 +1,7 @@
 //! A simulated machine and how a node looks at it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use node_sim::{Machine, SimNode};
@@ -27,10 +28,13 @@ impl Site {
         let dir = node_sim::scratch().unwrap();
         let node = machine.write(dir.path()).unwrap();
         let settings = NodeSettings {
-            roots: Roots::new(node.sysfs(), node.dev()).with_kubelet(node.kubelet_dir()),
+            roots: Roots::new(node.sysfs(), node.dev())
+                .with_kubelet(node.kubelet_dir())
+                .with_cdi(dir.path().join("cdi")),
             families: Family::all().iter().copied().collect(),
             drivers,
-            names: ResourceNames::Canonical,
+            names: ResourceNames::Canonical.into(),
+            pools: Arc::default(),
             cap: None,
             policy: AllocationPolicy::None,
             rescan: Duration::from_secs(5),

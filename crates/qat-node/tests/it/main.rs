@@ -13,5 +13,6 @@ mod ledger;
 mod machine;
 #[cfg(feature = "probe")]
 mod probe;
+mod ready;
 mod syscalls;
 mod uio;

@@ -14,7 +14,7 @@ use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
 fn rules() -> Rules {
     Rules {
         families: Family::all().iter().copied().collect(),
-        names: ResourceNames::Canonical,
+        names: ResourceNames::Canonical.into(),
         drivers: VfDrivers::default(),
         cap: None,
     }

@@ -10,7 +10,7 @@ use super::reason::Reason;
 use super::vf::{Standing, Vf};
 use super::{Facts, Rules};
 use crate::family::{Family, FamilySpec};
-use crate::names::{PoolName, pool_name};
+use crate::names::PoolName;
 use crate::services::Services;
 use crate::vf_drivers::VfDrivers;
 
@@ -114,8 +114,8 @@ impl<'a> Judge<'a> {
             VfDrivers::Uio(_) => self.check_uio()?,
         }
         let services = self.services()?;
-        pool_name(services, self.rules.names)
-            .map_err(|error| self.unknown_services(sentence(&error)))
+        let named = self.rules.names.of(services);
+        named.map_err(|error| self.unknown_services(sentence(&error)))
     }
 
     fn check_pf(&self) -> Result<(), Reason> {

@@ -17,7 +17,7 @@ pub use self::pf::{Pf, PfTrouble};
 pub use self::reason::Reason;
 pub use self::vf::{Standing, Vf};
 use crate::family::{Family, FunctionKind, identify};
-use crate::names::{PoolName, ResourceNames};
+use crate::names::{PoolName, PoolNames};
 use crate::reading::PfReading;
 use crate::vf_drivers::VfDrivers;
 
@@ -27,7 +27,7 @@ pub struct Rules {
     /// The families to offer; see [`parse_kernel_vf_drivers`](crate::parse_kernel_vf_drivers).
     pub families: BTreeSet<Family>,
     /// How pools are named.
-    pub names: ResourceNames,
+    pub names: PoolNames,
     /// The drivers a VF must be bound to one of.
     pub drivers: VfDrivers,
     /// At most this many VFs are offered on the node, lowest addresses first. `None`: all.
@@ -74,7 +74,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             families: Family::all().iter().copied().collect(),
-            names: ResourceNames::default(),
+            names: PoolNames::default(),
             drivers: VfDrivers::default(),
             cap: None,
         }

@@ -24,7 +24,7 @@ fn pools_by_services() {
     assert_eq!(inventory.withheld().count(), 0);
 
     let as_read = Rules {
-        names: ResourceNames::AsRead,
+        names: ResourceNames::AsRead.into(),
         ..Rules::default()
     };
     let expected = pools(&[("cy", 32), ("dc", 16), ("dc-sym", 16), ("sym-asym-dc", 16)]);

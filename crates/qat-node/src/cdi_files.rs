@@ -1,0 +1,248 @@
+//! The CDI files of a node's pools, kept as the machine is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use device_plugin::ResourceName;
+use device_plugin::cdi::SpecDir;
+use passthrough::{Chosen, FunctionNode, Grant, GrantedFunction, cdi_spec};
+use qat_policy::{Inventory, PoolName, VfDrivers};
+use sysfs_pci::PciAddress;
+use vfio_host::{Host, VfioNode, control_node, group_node};
+
+use crate::journal::{Fact, Weight};
+use crate::pools::{CdiMode, PoolConfig, PoolSettings};
+use crate::text::chain;
+use crate::{NodeSettings, NodeState, resource_name};
+
+/// Who wrote a file, in the file. It stays the same over versions.
+const WRITER: &str = "qat-plugin";
+
+/// Writes and removes the files, and remembers what is in them.
+///
+/// Only pools that have CDI or want character devices cost anything: for each of their VFs a few calls at each look.
+#[derive(Debug)]
+pub struct CdiFiles {
+    dir: SpecDir,
+    host: Host,
+    wanted: VfDrivers,
+    pools: Arc<PoolConfig>,
+    described: Arc<Described>,
+    /// Files of pools that went away between two lives of the plugin were removed.
+    swept: bool,
+}
+
+/// What the files say, for those who hand out: by pool, the node of each VF, or why there is no file.
+#[derive(Debug, Default)]
+pub struct Described {
+    pools: RwLock<BTreeMap<PoolName, Description>>,
+}
+
+type Description = Result<BTreeMap<PciAddress, PathBuf>, String>;
+
+impl Described {
+    /// Whether the file of a pool can be relied on for a VF with these nodes. Where containers are not told of CDI,
+    /// a missing file concerns nobody but those who look for it.
+    ///
+    /// # Errors
+    ///
+    /// Why not, as a part of a sentence.
+    pub fn check(
+        &self,
+        pool: &PoolName,
+        mode: CdiMode,
+        address: PciAddress,
+        nodes: &[FunctionNode],
+    ) -> Result<(), String> {
+        let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
+        match (mode, pools.get(pool)) {
+            (CdiMode::Off, _) | (CdiMode::Spec, None | Some(Err(_))) => Ok(()),
+            (CdiMode::Field, None) => Err("its file is not written yet".to_owned()),
+            (CdiMode::Field, Some(Err(why))) => Err(why.clone()),
+            (CdiMode::Spec | CdiMode::Field, Some(Ok(file))) => {
+                let there = nodes.first().map(FunctionNode::container_path);
+                if file.get(&address).map(PathBuf::as_path) == there {
+                    Ok(())
+                } else {
+                    Err(
+                        "its file names another node, as the VF was bound anew a moment ago; \
+                         create the pod again"
+                            .to_owned(),
+                    )
+                }
+            }
+        }
+    }
+
+    fn set(&self, pool: &PoolName, description: Description) {
+        let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
+        pools.insert(pool.clone(), description);
+    }
+
+    /// The pools whose files were written, or could not be, and that `keep` does not name.
+    fn forget_all_but(&self, keep: &BTreeSet<&PoolName>) -> Vec<PoolName> {
+        let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = pools.keys().filter(|pool| !keep.contains(pool)).cloned();
+        let gone: Vec<PoolName> = gone.collect();
+        pools.retain(|pool, _| keep.contains(pool));
+        gone
+    }
+}
+
+impl CdiFiles {
+    /// Prepares to keep the files of a node. Touches nothing.
+    #[must_use]
+    pub fn new(settings: &NodeSettings) -> Self {
+        let roots = &settings.roots;
+        Self {
+            dir: SpecDir::new(&roots.cdi, WRITER),
+            host: Host {
+                sysfs: roots.sysfs.clone(),
+                dev: roots.dev.clone(),
+                drivers: settings.drivers.vfio(),
+            },
+            wanted: settings.drivers.clone(),
+            pools: Arc::clone(&settings.pools),
+            described: Arc::default(),
+            swept: false,
+        }
+    }
+
+    /// What the files say, now and later.
+    #[must_use]
+    pub fn described(&self) -> Arc<Described> {
+        Arc::clone(&self.described)
+    }
+
+    /// Brings the files in line with what is advertised, and returns what is worth a line in the log.
+    ///
+    /// A VF stays in its file for as long as it is advertised and has a node, healthy or not: the container that holds
+    /// it may be started again. Where no VF of a pool has a node the file is left as it was.
+    pub fn tend(&mut self, inventory: &Inventory, state: &NodeState) -> BTreeSet<Fact> {
+        let mut facts = BTreeSet::new();
+        let mut say = |text| {
+            facts.insert(Fact {
+                weight: Weight::Warning,
+                text,
+            });
+        };
+        let mut with_file = BTreeSet::new();
+        for (pool, vfs) in &state.pools {
+            let settings = self.pools.of(pool);
+            let (Ok(resource), true) = (resource_name(pool), needs_nodes(&settings)) else {
+                continue;
+            };
+            let mut functions = Vec::new();
+            let mut without = 0;
+            for address in vfs.keys() {
+                if let Some(chosen) = self.nodes(inventory, *address, &settings) {
+                    without += usize::from(chosen.without_cdev);
+                    functions.push(GrantedFunction {
+                        address: *address,
+                        nodes: chosen.nodes,
+                    });
+                }
+            }
+            if without > 0 {
+                say(format!(
+                    "{resource}: `vfio: {}`, and {without} of {} VFs have no node in /dev/vfio/devices; containers get \
+                     the group's node",
+                    settings.interface,
+                    vfs.len()
+                ));
+            }
+            if settings.cdi != CdiMode::Off {
+                with_file.insert(pool);
+                if let Err(why) = self.describe(pool, &resource, &settings, functions) {
+                    say(format!("{resource}: {why}"));
+                }
+            }
+        }
+        self.remove(&with_file, state).into_iter().for_each(say);
+        facts
+    }
+
+    /// The nodes of a VF; none if it has none to be described by.
+    fn nodes(
+        &self,
+        inventory: &Inventory,
+        address: PciAddress,
+        settings: &PoolSettings,
+    ) -> Option<Chosen> {
+        if let VfDrivers::Uio(_) = self.wanted {
+            let node = vfio_host::uio_node(&self.host.sysfs, &self.host.dev, address).ok()?;
+            return Some(Chosen {
+                nodes: vec![node.into()],
+                without_cdev: false,
+            });
+        }
+        let group = inventory.vfs.get(&address)?.iommu_group?;
+        let node = group_node(&self.host.dev, group).ok()?;
+        settings.interface.choose(&self.host, address, node).ok()
+    }
+
+    fn describe(
+        &self,
+        pool: &PoolName,
+        resource: &ResourceName,
+        settings: &PoolSettings,
+        functions: Vec<GrantedFunction>,
+    ) -> Result<(), String> {
+        if functions.is_empty() {
+            return Ok(());
+        }
+        let file = functions.iter().filter_map(|function| {
+            let node = function.nodes.first()?;
+            Some((function.address, node.container_path().to_owned()))
+        });
+        let file: BTreeMap<PciAddress, PathBuf> = file.collect();
+        let spec = cdi_spec(
+            &Grant {
+                resource,
+                functions,
+                control: self.control(),
+                numbered_prefix: None,
+                cdi_names: false,
+            },
+            settings.owner,
+        );
+        let written = spec
+            .map_err(|error| chain(&error))
+            .and_then(|spec| self.dir.write(&spec).map_err(|error| chain(&error)));
+        let written = written.map_err(|why| format!("the CDI file cannot be written: {why}"));
+        let outcome = written.clone().map(drop);
+        self.described.set(pool, written.map(|_changed| file));
+        outcome
+    }
+
+    fn control(&self) -> Option<VfioNode> {
+        control_node(&self.host.dev).ok()
+    }
+
+    /// Removes files of pools that are no more or have no CDI any more: once those of an earlier life, then those of
+    /// this one. Returns what did not work.
+    fn remove(&mut self, with_file: &BTreeSet<&PoolName>, state: &NodeState) -> Vec<String> {
+        let gone = self.described.forget_all_but(with_file);
+        let failed = |why: String| format!("a CDI file that is of no use any more stays: {why}");
+        let resources = gone.iter().filter_map(|pool| resource_name(pool).ok());
+        let removed = resources.filter_map(|resource| self.dir.remove(&resource).err());
+        let mut problems: Vec<String> = removed.map(|error| failed(chain(&error))).collect();
+        // Without a pool nobody knows yet what this node has.
+        if !self.swept && !state.pools.is_empty() {
+            self.swept = true;
+            let kept: Vec<ResourceName> = with_file
+                .iter()
+                .filter_map(|pool| resource_name(pool).ok())
+                .collect();
+            let swept = self.dir.retain(&kept);
+            problems.extend(swept.err().map(|error| failed(chain(&error))));
+        }
+        problems
+    }
+}
+
+/// Whether more than the answer's usual nodes is to be known.
+fn needs_nodes(settings: &PoolSettings) -> bool {
+    settings.cdi != CdiMode::Off || settings.interface.wants_cdev()
+}
