@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use qat_node::Roots;
+use qat_node::config::read_config;
+use qat_node::consumers::CONSUMERS;
+use qat_node::contract::Contract;
+use qat_node::pools::PoolConfig;
 use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
 
 /// Says what a QAT node has, and what is wrong with it.
@@ -47,6 +52,15 @@ pub(crate) struct List {
 /// How to check.
 #[derive(Debug, Parser)]
 pub(crate) struct Check {
+    /// A resource: say only what consumers make of it, for example `qat.intel.com/cy` or `cy`
+    #[arg(value_name = "RESOURCE")]
+    pub(crate) resource: Option<String>,
+
+    /// Only these consumers of VFs: kubevirt, kubevirt-iommufd, kata-go, kata-go-cold, kata-rs,
+    /// kata-rs-cold, dpdk, qatlib, numbered [default: all]
+    #[arg(long = "for", value_name = "CONSUMER", value_delimiter = ',', value_parser = consumer)]
+    pub(crate) consumers: Vec<Contract>,
+
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -102,6 +116,10 @@ pub(crate) struct View {
     #[arg(long, value_name = "N")]
     pub(crate) max_num_devices: Option<NonZeroUsize>,
 
+    /// Configuration file of the plugin: how the VFs of each pool reach containers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) roots: RootArgs,
 }
@@ -126,6 +144,10 @@ pub(crate) struct RootArgs {
     #[arg(long = "dev-root", value_name = "DIR", default_value = "/dev")]
     pub(crate) dev: PathBuf,
 
+    /// Where the plugin writes CDI files, as given to qat-plugin
+    #[arg(long = "cdi-dir", value_name = "DIR", default_value = "/var/run/cdi")]
+    pub(crate) cdi: PathBuf,
+
     /// Where the host's debugfs is mounted [default: kernel/debug under the sysfs root]
     #[arg(long = "debugfs-root", value_name = "DIR")]
     pub(crate) debugfs: Option<PathBuf>,
@@ -133,18 +155,39 @@ pub(crate) struct RootArgs {
 
 impl View {
     /// The rules of a plugin that was started with the same flags.
-    pub(crate) fn rules(&self) -> Rules {
+    pub(crate) fn rules(&self, pools: &PoolConfig) -> Rules {
         let defaults = Rules::default();
         Rules {
             families: self.kernel_vf_drivers.clone().unwrap_or(defaults.families),
-            names: match self.resource_names {
-                Spelling::Canonical => ResourceNames::Canonical.into(),
-                Spelling::AsRead => ResourceNames::AsRead.into(),
-            },
+            names: pools.names(match self.resource_names {
+                Spelling::Canonical => ResourceNames::Canonical,
+                Spelling::AsRead => ResourceNames::AsRead,
+            }),
             drivers: self.dpdk_driver.clone(),
             cap: self.max_num_devices,
         }
     }
+}
+
+impl View {
+    /// How VFs reach containers, as the plugin was told.
+    pub(crate) fn pools(&self) -> anyhow::Result<PoolConfig> {
+        let Some(file) = &self.config else {
+            return Ok(PoolConfig::default());
+        };
+        let config = read_config(file)?;
+        let pools = config.pools();
+        pools.with_context(|| format!("`{}`", file.display()))
+    }
+}
+
+/// A consumer by its code.
+fn consumer(code: &str) -> Result<Contract, String> {
+    let found = CONSUMERS.into_iter().find(|contract| contract.code == code);
+    found.ok_or_else(|| {
+        let codes = CONSUMERS.map(|contract| contract.code);
+        format!("there are {}", codes.join(", "))
+    })
 }
 
 #[cfg(feature = "probe")]
@@ -164,7 +207,7 @@ impl Vfio {
 impl RootArgs {
     /// The roots that were typed.
     pub(crate) fn resolve(&self) -> Roots {
-        let roots = Roots::new(&self.sysfs, &self.dev);
+        let roots = Roots::new(&self.sysfs, &self.dev).with_cdi(&self.cdi);
         match &self.debugfs {
             Some(debugfs) => roots.with_debugfs(debugfs),
             None => roots,

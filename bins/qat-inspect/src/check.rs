@@ -3,24 +3,66 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use qat_node::Looker;
+use anyhow::{Context as _, bail};
+use qat_node::consumers::{CONSUMERS, PoolOutlook, outlooks};
+use qat_node::contract::Contract;
+use qat_node::{Looker, RESOURCE_DOMAIN};
 
 use crate::args::Check;
 use crate::checkup::Checkup;
+use crate::consumers::resources;
 #[cfg(feature = "probe")]
 use crate::probe;
+
+/// Adds what consumers make of every resource, or of the one that was asked for.
+fn add(
+    checkup: &mut Checkup,
+    outlooks: &[PoolOutlook],
+    wanted: Option<&str>,
+) -> anyhow::Result<()> {
+    let (mut resources, notes) = resources(outlooks);
+    if let Some(wanted) = wanted {
+        let all: Vec<String> = resources.iter().map(|one| one.resource.clone()).collect();
+        resources.retain(|one| {
+            one.resource == wanted || one.resource == format!("{RESOURCE_DOMAIN}/{wanted}")
+        });
+        if resources.is_empty() {
+            bail!(
+                "no VF is offered as `{wanted}`{}; `qat-inspect check` says why VFs are not offered",
+                others(&all)
+            );
+        }
+    }
+    checkup.serve(resources, notes);
+    Ok(())
+}
+
+fn others(resources: &[String]) -> String {
+    match resources {
+        [] => ", nor as anything else".to_owned(),
+        some => format!("; there is {}", some.join(", ")),
+    }
+}
 
 /// Looks at the machine once and says what is wrong with it.
 pub(crate) fn text(check: &Check) -> anyhow::Result<(String, ExitCode)> {
     let roots = check.view.roots.resolve();
     roots.check()?;
-    let look = Looker::new(&roots, check.view.rules()).look(&BTreeSet::new())?;
-    #[cfg_attr(
-        not(feature = "probe"),
-        expect(unused_mut, reason = "only the probe adds to them")
-    )]
-    let mut checkup = Checkup::new(&look);
+    let pools = check.view.pools()?;
+    let rules = check.view.rules(&pools);
+    let look = Looker::new(&roots, rules.clone()).look(&BTreeSet::new())?;
+    let mut checkup = if check.resource.is_none() {
+        Checkup::new(&look)
+    } else {
+        Checkup::of_a_resource(&look)
+    };
+    let consumers: &[Contract] = if check.consumers.is_empty() {
+        &CONSUMERS
+    } else {
+        &check.consumers
+    };
+    let outlooks = outlooks(&roots, &rules, &pools, &look, consumers);
+    add(&mut checkup, &outlooks, check.resource.as_deref())?;
     #[cfg(feature = "probe")]
     if check.vfio.probe {
         probe::add(&mut checkup, &check.vfio, roots, &look.inventory)?;

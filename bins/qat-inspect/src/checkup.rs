@@ -7,6 +7,8 @@ use qat_node::Look;
 use qat_policy::Reason;
 use serde::Serialize;
 
+use crate::consumers::ResourceRow;
+
 /// The answer of `check`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
 pub(crate) struct Checkup {
@@ -15,6 +17,8 @@ pub(crate) struct Checkup {
     /// How many QAT functions are there.
     functions: usize,
     findings: Vec<Finding>,
+    /// What consumers make of each resource.
+    resources: Vec<ResourceRow>,
     /// What was left undone or asked, for people. No finding.
     notes: Vec<String>,
 }
@@ -82,11 +86,26 @@ impl Checkup {
             text: format!("{:#}", Error::from(failure.clone())),
         });
         Self {
-            schema: 1,
-            functions: inventory.pfs.len() + inventory.vfs.len(),
             findings: pfs.chain(vfs).chain(unread).collect(),
+            ..Self::of_a_resource(look)
+        }
+    }
+
+    /// Takes from a look nothing of what is wrong: only a resource is asked about.
+    pub(crate) fn of_a_resource(look: &Look) -> Self {
+        Self {
+            schema: 1,
+            functions: look.inventory.pfs.len() + look.inventory.vfs.len(),
+            findings: Vec::new(),
+            resources: Vec::new(),
             notes: Vec::new(),
         }
+    }
+
+    /// Says what consumers make of resources.
+    pub(crate) fn serve(&mut self, resources: Vec<ResourceRow>, notes: Vec<String>) {
+        self.resources = resources;
+        self.notes.extend(notes);
     }
 
     /// Adds something that is wrong.
@@ -103,7 +122,12 @@ impl Checkup {
 
     /// Whether nothing is wrong.
     pub(crate) fn is_empty(&self) -> bool {
-        self.findings.is_empty()
+        self.findings.is_empty() && self.failures() == 0
+    }
+
+    /// How often a consumer does not get its VFs.
+    fn failures(&self) -> usize {
+        self.resources.iter().map(ResourceRow::failures).sum()
     }
 
     /// The findings that are the same but for whom they concern, together, in order of the first.
@@ -158,16 +182,24 @@ impl Display for Checkup {
         for same in self.together() {
             write_line(f, &same)?;
         }
+        for resource in &self.resources {
+            write!(f, "{resource}")?;
+        }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
         if self.functions == 0 {
             writeln!(f, "no QAT devices on this machine")?;
         }
-        match self.findings.len() {
-            0 => writeln!(f, "nothing wrong found"),
-            1 => writeln!(f, "1 finding"),
-            n => writeln!(f, "{n} findings"),
+        let findings = match self.findings.len() {
+            0 => "nothing wrong found".to_owned(),
+            1 => "1 finding".to_owned(),
+            n => format!("{n} findings"),
+        };
+        match (self.failures(), self.findings.is_empty()) {
+            (0, _) => writeln!(f, "{findings}"),
+            (failures, true) => writeln!(f, "consumers that would fail: {failures}"),
+            (failures, false) => writeln!(f, "{findings}; consumers that would fail: {failures}"),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::report::Report;
 pub(crate) fn text(list: &List) -> anyhow::Result<String> {
     let roots = list.view.roots.resolve();
     roots.check()?;
-    let look = Looker::new(&roots, list.view.rules()).look(&BTreeSet::new())?;
+    let look = Looker::new(&roots, list.view.rules(&list.view.pools()?)).look(&BTreeSet::new())?;
     let report = Report::new(&look);
     if list.json {
         let json = serde_json::to_string_pretty(&report).context("cannot write JSON")?;

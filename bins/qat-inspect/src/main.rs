@@ -4,6 +4,7 @@
 mod args;
 mod check;
 mod checkup;
+mod consumers;
 mod list;
 #[cfg(feature = "probe")]
 mod probe;

@@ -74,7 +74,7 @@ impl Bench {
             settings: PoolSettings::default(),
             described: Arc::default(),
             given: Given::default(),
-            recheck: Arc::new(Recheck::new(&self.settings)),
+            recheck: Arc::new(Recheck::new(&self.settings.roots, &self.settings.rules())),
             state: watch::Sender::new(Arc::new(state)).subscribe(),
             devices: watch::Sender::new(Arc::new(set)).subscribe(),
             handed_out: mpsc::unbounded_channel().0,

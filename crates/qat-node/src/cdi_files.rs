@@ -17,7 +17,7 @@ use crate::text::chain;
 use crate::{NodeSettings, NodeState, resource_name};
 
 /// Who wrote a file, in the file. It stays the same over versions.
-const WRITER: &str = "qat-plugin";
+pub(crate) const WRITER: &str = "qat-plugin";
 
 /// Writes and removes the files, and remembers what is in them.
 ///

@@ -32,6 +32,7 @@ mod backend;
 pub mod binding;
 mod cdi_files;
 pub mod config;
+pub mod consumers;
 mod journal;
 mod judge;
 mod ledger;
@@ -45,6 +46,8 @@ mod recheck;
 mod resource;
 mod roots;
 mod text;
+
+pub use passthrough::contract;
 
 pub use self::backend::{Given, HandedOut, PoolBackend};
 pub use self::cdi_files::{CdiFiles, Described};

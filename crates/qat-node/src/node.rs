@@ -160,7 +160,7 @@ impl Owner {
             publish: watch::Sender::new(Arc::default()),
             pools: BTreeMap::new(),
             supervisor: Supervisor::new(roots.kubelet.clone()),
-            recheck: Arc::new(Recheck::new(settings)),
+            recheck: Arc::new(Recheck::new(roots, &settings.rules())),
             config: Arc::clone(&settings.pools),
             cdi: CdiFiles::new(settings),
             policy: settings.policy,

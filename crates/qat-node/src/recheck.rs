@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use passthrough::{Chosen, VfioInterface};
 use qat_policy::{
-    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, PoolNames, Reason, VfDrivers, identify,
+    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, PoolNames, Reason, Rules, VfDrivers,
+    identify,
 };
-use sysfs_pci::{AttrError, PciAddress, PciId};
+use sysfs_pci::{AttrError, IommuGroupId, PciAddress, PciId};
 use vfio_host::{Host, NodeError, Refusal, UioRefusal, VfioNode};
 
-use crate::NodeSettings;
+use crate::Roots;
 use crate::text::chain;
 
 /// Asks the machine about single VFs, now.
@@ -129,18 +130,17 @@ pub enum RecheckError {
 
 impl Recheck {
     /// Prepares checks under the rules of a node.
-    pub fn new(settings: &NodeSettings) -> Self {
-        let roots = &settings.roots;
+    pub fn new(roots: &Roots, rules: &Rules) -> Self {
         Self {
             host: Host {
                 sysfs: roots.sysfs.clone(),
                 dev: roots.dev.clone(),
-                drivers: settings.drivers.vfio(),
+                drivers: rules.drivers.vfio(),
             },
             debugfs: roots.debugfs.clone(),
-            families: settings.families.clone(),
-            wanted: settings.drivers.clone(),
-            names: settings.names.clone(),
+            families: rules.families.clone(),
+            wanted: rules.drivers.clone(),
+            names: rules.names.clone(),
         }
     }
 
@@ -221,6 +221,19 @@ impl Recheck {
                     without_cdev: false,
                 })
             }
+        }
+    }
+
+    /// The IOMMU group of a VF, where it matters: a VF on a UIO driver is handed out without.
+    ///
+    /// # Errors
+    ///
+    /// [`RecheckError::Read`].
+    pub(crate) fn group(&self, address: PciAddress) -> Result<Option<IommuGroupId>, RecheckError> {
+        match self.wanted {
+            VfDrivers::Vfio(_) => sysfs_pci::iommu_group(&self.host.sysfs, address)
+                .map_err(|source| RecheckError::Read { address, source }),
+            VfDrivers::Uio(_) => Ok(None),
         }
     }
 

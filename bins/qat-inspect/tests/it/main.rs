@@ -6,6 +6,7 @@
 )]
 
 mod check;
+mod consumers;
 
 use std::path::Path;
 

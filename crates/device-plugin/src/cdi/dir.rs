@@ -59,6 +59,12 @@ impl SpecDir {
         Self { path, mark }
     }
 
+    /// Where the file of a resource is, there or not.
+    #[must_use]
+    pub fn file(&self, kind: &ResourceName) -> PathBuf {
+        self.path.join(file_name(kind))
+    }
+
     /// Writes the file of a resource, and returns whether it had to.
     ///
     /// The new file takes the place of the old one at once (rename(2)), after its content is on
@@ -74,7 +80,7 @@ impl SpecDir {
             let path = self.path.clone();
             return Err(DirError::Missing { path });
         };
-        let path = self.path.join(file_name(spec.kind()));
+        let path = self.file(spec.kind());
         let text = format!("{}{spec}\n", self.mark);
         let found = self.look(&path)?;
         if matches!(found, Found::Foreign) {
@@ -106,7 +112,7 @@ impl SpecDir {
     ///
     /// [`DirError::ReadOnly`] and [`DirError::Io`].
     pub fn remove(&self, kind: &ResourceName) -> Result<bool, DirError> {
-        let path = self.path.join(file_name(kind));
+        let path = self.file(kind);
         let removed = self.remove_if(|file| *file == path)?;
         Ok(!removed.is_empty())
     }
@@ -118,7 +124,7 @@ impl SpecDir {
     ///
     /// [`DirError::ReadOnly`] and [`DirError::Io`].
     pub fn retain(&self, kinds: &[ResourceName]) -> Result<Vec<PathBuf>, DirError> {
-        let kept = kinds.iter().map(|kind| self.path.join(file_name(kind)));
+        let kept = kinds.iter().map(|kind| self.file(kind));
         let kept: Vec<PathBuf> = kept.collect();
         self.remove_if(|file| !kept.contains(file))
     }

@@ -60,7 +60,7 @@ pub enum Problem {
     #[error("the resource has no numbered variables (`numberedPrefix: none`)")]
     Unnumbered,
     /// The domain of an address is more than a consumer takes.
-    #[error("{address} has a PCI domain that it does not take; it takes {takes}")]
+    #[error("it takes only {takes}, and {address} is in another")]
     Domain {
         /// The function.
         address: PciAddress,
@@ -113,7 +113,7 @@ pub enum Problem {
     },
     /// A group's node brings functions that were not allocated.
     #[error(
-        "it plugs every function of the IOMMU group of {address}, and {} is in it too",
+        "it takes the whole IOMMU group of {address} for the device, and {} is in it too",
         listed(others)
     )]
     Companions {
@@ -213,7 +213,9 @@ impl Problem {
     pub const fn weight(&self) -> Weight {
         match self {
             Self::OtherName { .. } | Self::RootOnly { .. } => Weight::Condition,
-            Self::Unnumbered | Self::Interface { .. } | Self::CdiOff => Weight::Choice,
+            Self::Unnumbered | Self::Interface { .. } | Self::CdiOff | Self::Uio { .. } => {
+                Weight::Choice
+            }
             _ => Weight::Fault,
         }
     }

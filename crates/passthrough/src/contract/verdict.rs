@@ -85,6 +85,28 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The [`reasons`](Self::reasons) in words. Of those with one code the first is told, and how many more there are.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        let mut told: Vec<(&Problem, usize)> = Vec::new();
+        for problem in self.reasons() {
+            match told
+                .iter_mut()
+                .find(|(first, _)| first.code() == problem.code())
+            {
+                Some((_, more)) => *more += 1,
+                None => told.push((problem, 0)),
+            }
+        }
+        let sentences = told.into_iter().map(|(first, more)| match more {
+            0 => first.to_string(),
+            more => format!("{first} (and {more} more like this)"),
+        });
+        sentences.collect()
+    }
+}
+
 impl Standing {
     /// A word for people and programs.
     #[must_use]
@@ -108,10 +130,9 @@ impl Display for Verdict {
     /// The standing, and why, in a line.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.contract.title, self.standing())?;
-        for (number, problem) in self.reasons().enumerate() {
-            f.write_str(if number == 0 { ": " } else { "; " })?;
-            write!(f, "{problem}")?;
+        match self.sentences().as_slice() {
+            [] => Ok(()),
+            sentences => write!(f, ": {}", sentences.join("; ")),
         }
-        Ok(())
     }
 }

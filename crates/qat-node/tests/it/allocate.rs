@@ -35,7 +35,7 @@ pub(crate) fn backend_with(
         settings,
         described,
         given: Given::default(),
-        recheck: Arc::new(Recheck::new(&site.settings)),
+        recheck: Arc::new(Recheck::new(&site.settings.roots, &site.settings.rules())),
         state: watch::Sender::new(Arc::new(state)).subscribe(),
         devices: watch::Sender::new(Arc::new(devices)).subscribe(),
         handed_out: mpsc::unbounded_channel().0,
@@ -169,7 +169,7 @@ async fn what_a_look_withholds_is_refused_at_once() {
                 .map(|(vf, _)| vf.address)
                 .collect();
             assert!(withheld.contains(vf), "{change:?}");
-            let recheck = Recheck::new(&site.settings);
+            let recheck = Recheck::new(&site.settings.roots, &site.settings.rules());
             for vf in withheld {
                 assert!(
                     recheck
