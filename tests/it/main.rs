@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod check;
+mod consumers;
 mod drop_in;
 mod hostile;
 mod lifecycle;

@@ -110,6 +110,7 @@
 //! its less friendly habits; its own documentation lists them.
 #![forbid(unsafe_code)]
 
+pub mod consumer;
 mod kubelet;
 mod machine;
 mod scratch;
