@@ -15,7 +15,9 @@
 use std::ffi::{CStr, CString, c_void};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::mem::{forget, take};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::ptr::without_provenance_mut;
 
@@ -23,9 +25,11 @@ use rustix::io::Result as RustixResult;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Setter, Updater, ioctl, opcode};
 use sysfs_pci::PciAddress;
 use vfio_bindings::bindings::vfio::{
-    VFIO_BASE, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_GROUP_FLAGS_CONTAINER_SET,
-    VFIO_GROUP_FLAGS_VIABLE, VFIO_NOIOMMU_IOMMU, VFIO_TYPE, VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU,
-    vfio_device_info, vfio_group_status,
+    VFIO_BASE, VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_DMA_MAP_FLAG_READ,
+    VFIO_DMA_MAP_FLAG_WRITE, VFIO_GROUP_FLAGS_CONTAINER_SET, VFIO_GROUP_FLAGS_VIABLE,
+    VFIO_NOIOMMU_IOMMU, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_TYPE, VFIO_TYPE1_IOMMU,
+    VFIO_TYPE1v2_IOMMU, vfio_device_info, vfio_group_status, vfio_iommu_type1_dma_map,
+    vfio_iommu_type1_dma_unmap, vfio_region_info,
 };
 
 const GET_API_VERSION: Opcode = number(0);
@@ -35,6 +39,12 @@ const GROUP_GET_STATUS: Opcode = number(3);
 const GROUP_SET_CONTAINER: Opcode = number(4);
 const GROUP_GET_DEVICE_FD: Opcode = number(6);
 const DEVICE_GET_INFO: Opcode = number(7);
+const DEVICE_GET_REGION_INFO: Opcode = number(8);
+const IOMMU_MAP_DMA: Opcode = number(13);
+const IOMMU_UNMAP_DMA: Opcode = number(14);
+
+/// Memory is mapped in blocks of this size, the largest page that a kernel for our machines has.
+const BLOCK: usize = 64 * 1024;
 
 /// What VFIO calls `_IO(VFIO_TYPE, VFIO_BASE + n)`. The base is 100, and `n` at most 18.
 const fn number(n: u8) -> Opcode {
@@ -56,6 +66,16 @@ pub struct GroupFile(File);
 /// A device, open. Opening and closing it resets it.
 #[derive(Debug)]
 pub struct DeviceFile(OwnedFd);
+
+/// Memory of this process that devices of a container may read and write. They may no more when it is dropped; one that is
+/// never dropped is never given back to anybody either, so that no device writes to what is somebody else's.
+#[derive(Debug)]
+pub struct DmaMemory<'a> {
+    container: &'a ContainerFile,
+    memory: Vec<u8>,
+    iova: u64,
+    size: u64,
+}
 
 /// An interface to the IOMMU that a kernel may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,6 +161,63 @@ impl ContainerFile {
     }
 }
 
+impl ContainerFile {
+    /// Lets the devices of the container reach so many new blocks of zeros, 64 KiB each, which they see at the address `iova`. For tests
+    /// on a real kernel, as [`set_iommu`](Self::set_iommu): every user of VFIO does this, and it is here that a limit on
+    /// locked memory shows.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says: `ENOMEM` beyond the limit on locked memory, `EINVAL` for an `iova` that is not on a page or
+    /// that the IOMMU reserves, `EEXIST` for one that is taken.
+    pub fn map(&self, blocks: usize, iova: u64) -> io::Result<DmaMemory<'_>> {
+        let memory = vec![0_u8; (blocks + 1) * BLOCK];
+        let first = memory.as_ptr().align_offset(BLOCK);
+        let inside = memory.get(first..).unwrap_or_default();
+        let size = (blocks * BLOCK) as u64;
+        let map = vfio_iommu_type1_dma_map {
+            argsz: size_of_struct::<vfio_iommu_type1_dma_map>(),
+            flags: VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+            vaddr: inside.as_ptr().expose_provenance() as u64,
+            iova,
+            size,
+        };
+        // SAFETY: `VFIO_IOMMU_MAP_DMA` reads one `vfio_iommu_type1_dma_map`. Devices may write to `size` bytes at `vaddr` from
+        // now on. They are `blocks` whole blocks inside of `memory`, which has one more than that; nobody reads or
+        // writes it through Rust any more, and it is freed only by the drop of `DmaMemory`, after the mapping is undone.
+        unsafe { ioctl(&self.0, Setter::<IOMMU_MAP_DMA, _>::new(map)) }?;
+        Ok(DmaMemory {
+            container: self,
+            memory,
+            iova,
+            size,
+        })
+    }
+}
+
+impl Drop for DmaMemory<'_> {
+    fn drop(&mut self) {
+        let mut unmap = vfio_iommu_type1_dma_unmap {
+            argsz: size_of_struct::<vfio_iommu_type1_dma_unmap>(),
+            iova: self.iova,
+            size: self.size,
+            ..vfio_iommu_type1_dma_unmap::default()
+        };
+        // SAFETY: `VFIO_IOMMU_UNMAP_DMA` reads and writes one `vfio_iommu_type1_dma_unmap`, and no more of it than `argsz`
+        // says: the array at its end has no elements without a flag that asks for them.
+        let undone = unsafe {
+            ioctl(
+                &self.container.0,
+                Updater::<IOMMU_UNMAP_DMA, _>::new(&mut unmap),
+            )
+        };
+        if undone.is_err() {
+            // Devices may still write there, so it is nobody's for ever.
+            forget(take(&mut self.memory));
+        }
+    }
+}
+
 // === impl GroupFile ===
 
 impl GroupFile {
@@ -162,7 +239,7 @@ impl GroupFile {
     /// `ENOTTY`: the node is not a VFIO group's. `ENODEV`: its last device has gone.
     pub fn status(&self) -> io::Result<GroupStatus> {
         let mut status = vfio_group_status {
-            argsz: size::<vfio_group_status>(),
+            argsz: size_of_struct::<vfio_group_status>(),
             flags: 0,
         };
         // SAFETY: `VFIO_GROUP_GET_STATUS` reads and writes one `vfio_group_status`, and no more of it
@@ -213,7 +290,7 @@ impl DeviceFile {
     /// What the kernel says, `ENODEV` for instance when it is gone.
     pub fn info(&self) -> io::Result<DeviceInfo> {
         let mut info = vfio_device_info {
-            argsz: size::<vfio_device_info>(),
+            argsz: size_of_struct::<vfio_device_info>(),
             ..vfio_device_info::default()
         };
         // SAFETY: `VFIO_DEVICE_GET_INFO` reads and writes one `vfio_device_info`, and no more of it
@@ -225,6 +302,34 @@ impl DeviceFile {
             regions: info.num_regions,
             irqs: info.num_irqs,
         })
+    }
+}
+
+impl DeviceFile {
+    /// Reads vendor and device from the configuration space, as whoever drives the function does. For a virtual function
+    /// they are the kernel's word: the hardware shows none (PCI Express 9.3.4.1, `vfio_config_init`). For tests that hold
+    /// a device, as [`set_iommu`](ContainerFile::set_iommu).
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, `ENODEV` for instance when it is gone.
+    pub fn ids(&self) -> io::Result<(u16, u16)> {
+        let mut info = vfio_region_info {
+            argsz: size_of_struct::<vfio_region_info>(),
+            index: VFIO_PCI_CONFIG_REGION_INDEX,
+            ..vfio_region_info::default()
+        };
+        // SAFETY: `VFIO_DEVICE_GET_REGION_INFO` reads and writes one `vfio_region_info`, and no more of it than `argsz` says.
+        unsafe {
+            ioctl(
+                &self.0,
+                Updater::<DEVICE_GET_REGION_INFO, _>::new(&mut info),
+            )
+        }?;
+        let mut bytes = [0; 4];
+        File::from(self.0.try_clone()?).read_exact_at(&mut bytes, info.offset)?;
+        let [a, b, c, d] = bytes;
+        Ok((u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])))
     }
 }
 
@@ -251,7 +356,7 @@ fn read_write(path: &Path) -> io::Result<File> {
     clippy::cast_possible_truncation,
     reason = "these structures have a few dozen bytes"
 )]
-const fn size<T>() -> u32 {
+const fn size_of_struct<T>() -> u32 {
     size_of::<T>() as u32
 }
 
@@ -306,7 +411,6 @@ unsafe impl<const OPCODE: Opcode> Ioctl for Name<'_, OPCODE> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::ErrorKind;
     use std::mem::offset_of;
 
     use super::*;
@@ -321,6 +425,9 @@ mod tests {
             (GROUP_SET_CONTAINER, 0x3b68),
             (GROUP_GET_DEVICE_FD, 0x3b6a),
             (DEVICE_GET_INFO, 0x3b6b),
+            (DEVICE_GET_REGION_INFO, 0x3b6c),
+            (IOMMU_MAP_DMA, 0x3b71),
+            (IOMMU_UNMAP_DMA, 0x3b72),
         ] {
             assert_eq!(number, expected, "{number:#x}");
         }
@@ -332,17 +439,29 @@ mod tests {
 
     #[test]
     fn the_structures_are_those_of_the_kernel() {
-        assert_eq!(size::<vfio_group_status>(), 8);
+        assert_eq!(size_of_struct::<vfio_group_status>(), 8);
         assert_eq!(offset_of!(vfio_group_status, flags), 4);
         assert_eq!(
             (VFIO_GROUP_FLAGS_VIABLE, VFIO_GROUP_FLAGS_CONTAINER_SET),
             (1, 2)
         );
-        assert_eq!(size::<vfio_device_info>(), 24);
+        assert_eq!(size_of_struct::<vfio_device_info>(), 24);
         assert_eq!(offset_of!(vfio_device_info, flags), 4);
         assert_eq!(offset_of!(vfio_device_info, num_regions), 8);
         assert_eq!(offset_of!(vfio_device_info, num_irqs), 12);
         assert_eq!((VFIO_DEVICE_FLAGS_RESET, VFIO_DEVICE_FLAGS_PCI), (1, 2));
+        assert_eq!(size_of_struct::<vfio_region_info>(), 32);
+        assert_eq!(offset_of!(vfio_region_info, index), 8);
+        assert_eq!(offset_of!(vfio_region_info, offset), 24);
+        assert_eq!(VFIO_PCI_CONFIG_REGION_INDEX, 7);
+        assert_eq!(size_of_struct::<vfio_iommu_type1_dma_map>(), 32);
+        assert_eq!(offset_of!(vfio_iommu_type1_dma_map, vaddr), 8);
+        assert_eq!(offset_of!(vfio_iommu_type1_dma_map, iova), 16);
+        assert_eq!(offset_of!(vfio_iommu_type1_dma_map, size), 24);
+        assert_eq!((VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE), (1, 2));
+        assert_eq!(size_of_struct::<vfio_iommu_type1_dma_unmap>(), 24);
+        assert_eq!(offset_of!(vfio_iommu_type1_dma_unmap, iova), 8);
+        assert_eq!(offset_of!(vfio_iommu_type1_dma_unmap, size), 16);
     }
 
     /// The code of `ENOTTY` and of what an error says.
@@ -365,18 +484,11 @@ mod tests {
             group.set_container(&container).err(),
             group.device(address).err(),
             device.info().err(),
+            device.ids().err(),
+            container.map(1, 0).err(),
         ];
         for error in errors {
             assert!(is_enotty(&error.unwrap()));
         }
-    }
-
-    #[test]
-    fn a_node_that_is_missing_is_not_made() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("320");
-        let error = GroupFile::open(&path).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert!(!path.exists());
     }
 }

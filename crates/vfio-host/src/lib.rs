@@ -119,7 +119,9 @@ pub use facts::{denylist_disabled, iommu_present, is_no_iommu_group, is_read_onl
 pub use group::{Group, Member, Viability, groups};
 pub use holders::{Holder, PROC, holders};
 #[cfg(feature = "probe")]
-pub use ioctl::{ContainerFile, DeviceFile, DeviceInfo, Extension, GroupFile, GroupStatus};
+pub use ioctl::{
+    ContainerFile, DeviceFile, DeviceInfo, DmaMemory, Extension, GroupFile, GroupStatus,
+};
 pub use live::read_group;
 pub use node::{NodeKind, VfioNode, cdev_node, control_node, group_node};
 pub use numbers::DeviceNumbers;

@@ -39,7 +39,7 @@ pub(crate) fn machines(cases: &[String]) -> Result<Vec<(&'static str, Boot)>> {
     Ok(boots)
 }
 
-fn all() -> [(&'static str, &'static [&'static str], Machine); 4] {
+fn all() -> [(&'static str, &'static [&'static str], Machine); 5] {
     [
         (
             "server",
@@ -47,6 +47,7 @@ fn all() -> [(&'static str, &'static [&'static str], Machine); 4] {
             server(),
         ),
         ("node", &["daemon"], node()),
+        ("node with QEMU", &["answer"], hypervisor()),
         ("four devices", &["provision"], four_devices()),
         ("without IOMMU", &["noiommu"], without_iommu()),
     ]
@@ -100,6 +101,16 @@ fn four_devices() -> Machine {
         programs: vec!["qat-plugin"],
         memory: 1024,
         ..Machine::default()
+    }
+}
+
+/// A node with one device and our plugin, on which virtual machines run.
+fn hypervisor() -> Machine {
+    Machine {
+        programs: vec!["qat-plugin"],
+        hypervisor: true,
+        memory: 1024,
+        ..node()
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::console::plain;
+use crate::nested;
 use crate::{Archive, Event, Kit, Machine, Modules, Programs};
 
 /// How long a machine may take to switch itself off. One that cannot has a process in the kernel.
@@ -114,6 +115,9 @@ impl Boot {
         }
         archive.copy("bin/busybox", &kit.busybox)?;
         archive.link("bin/sh", "busybox")?;
+        if self.machine.hypervisor {
+            nested::add(&mut archive, kit)?;
+        }
         let mut plan = Vec::new();
         let modules = Modules::find(&kit.modules)?;
         for (name, bytes) in modules.with_needs(&self.machine.modules)? {
@@ -132,9 +136,8 @@ impl Boot {
     /// QEMU as it was unpacked, with its libraries and firmware from there.
     fn start(&self, kit: &Kit, initrd: &Path) -> Result<Child> {
         let below = |path: &str| kit.qemu.join(path).display().to_string();
-        let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(below);
         Command::new(below("usr/bin/qemu-system-x86_64"))
-            .env("LD_LIBRARY_PATH", libraries.join(":"))
+            .env("LD_LIBRARY_PATH", kit.library_path())
             .args([
                 "-L",
                 &below("usr/share/qemu"),

@@ -40,6 +40,14 @@ impl Kit {
         Self::parse(&String::from_utf8(output.stdout)?)
     }
 
+    /// Where QEMU's libraries are that this machine lacks, as the loader wants it.
+    pub(crate) fn library_path(&self) -> String {
+        let below = |path: &str| self.qemu.join(path).display().to_string();
+        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"]
+            .map(below)
+            .join(":")
+    }
+
     fn parse(text: &str) -> Result<Self> {
         let lines: BTreeMap<&str, &str> = text
             .lines()

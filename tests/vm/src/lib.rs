@@ -25,6 +25,7 @@ mod initramfs;
 mod kit;
 mod machine;
 mod modules;
+mod nested;
 mod programs;
 
 pub use self::boot::{Boot, Ended, Report};

@@ -27,6 +27,8 @@ pub struct Machine {
     pub modules: Vec<&'static str>,
     /// Our binaries that it has. Each makes the start longer.
     pub programs: Vec<&'static str>,
+    /// Whether it has QEMU, to run a virtual machine in itself.
+    pub hypervisor: bool,
     /// Further words on the kernel's command line.
     pub kernel: Vec<&'static str>,
     /// Memory, in MiB.

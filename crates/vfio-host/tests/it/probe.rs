@@ -1,8 +1,9 @@
 use std::cell::Cell;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 
-use vfio_host::{Group, NodeError, ProbeError, probe};
+use vfio_host::{Group, GroupFile, NodeError, ProbeError, probe};
 
 use crate::tree::{Tree, address, group};
 
@@ -142,4 +143,13 @@ fn a_group_that_does_not_exist() {
     let error = good().host().probe_group(group(1), |_| None).unwrap_err();
     assert!(matches!(error, ProbeError::Group { .. }), "{error:?}");
     assert!(!error.is_in_use());
+}
+
+#[test]
+fn a_node_that_is_missing_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("320");
+    let error = GroupFile::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(!path.exists());
 }

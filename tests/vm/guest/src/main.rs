@@ -6,6 +6,8 @@
 //! | `init run` | runs the cases of `/plan` and reports each on the console |
 //! | `init worker` | a worker of `vfio-host` |
 //! | `init hold VF` | has a VF open until its standard input is closed |
+//! | `init contain ROOT MEMLOCK PROGRAM…` | becomes a program in a container: another root, an ordinary user |
+//! | `init use` | in a container: opens every function that its environment names, until its standard input is closed |
 //! | `init force PF VF` | unbinds a VF that is open, and leaves its worker behind |
 //! | `vm-guest list` | lists the cases; this runs on the host |
 #![forbid(unsafe_code)]
@@ -20,10 +22,12 @@
 
 mod bench;
 mod cases;
+mod container;
 mod guest;
 mod holder;
 mod init;
 mod plan;
+mod qmp;
 mod run;
 mod scene;
 
@@ -48,6 +52,8 @@ fn main() -> ExitCode {
         ["run"] => run::main(),
         ["hold", vf] => holder::hold(vf),
         ["force", pf, vf] => holder::force(pf, vf),
+        ["contain", root, memlock, ref program @ ..] => container::contain(root, memlock, program),
+        ["use"] => return container::use_functions(),
         ["worker"] => {
             if let Err(error) = worker::serve(&SysfsRoot::default()) {
                 eprintln!("worker: {error}");

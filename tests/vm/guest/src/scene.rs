@@ -61,7 +61,12 @@ impl Scene {
 
     /// Has a pod admitted that asks for one device.
     pub(crate) fn admit(&self, resource: &str) -> Pod {
-        let pod = self.kubelet.admit([(resource, 1)]);
+        self.admit_with(resource, 1)
+    }
+
+    /// Has a pod admitted that asks for several.
+    pub(crate) fn admit_with(&self, resource: &str, count: usize) -> Pod {
+        let pod = self.kubelet.admit([(resource, count)]);
         self.runtime
             .block_on(pod)
             .unwrap_or_else(|error| panic!("{error}"))

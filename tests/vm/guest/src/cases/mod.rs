@@ -4,6 +4,7 @@
 //! found it, so far as it passes. A new one is a line in its group's list; a new group is a line here and
 //! one in `tests/vm/ring/machines.rs`, which says on what machine it runs.
 
+mod answer;
 mod bind;
 mod daemon;
 mod groups;
@@ -45,7 +46,7 @@ pub(crate) type Case = fn(&Guest);
 
 /// All cases, by name, in the order in which they run.
 pub(crate) fn all() -> Vec<(String, Case)> {
-    let groups: [(&str, &[(&str, Case)]); 8] = [
+    let groups: [(&str, &[(&str, Case)]); 9] = [
         ("pci", pci::CASES),
         ("bind", bind::CASES),
         ("inuse", inuse::CASES),
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<(String, Case)> {
         ("uevents", uevents::CASES),
         ("noiommu", noiommu::CASES),
         ("daemon", daemon::CASES),
+        ("answer", answer::CASES),
         ("provision", provision::CASES),
     ];
     let cases = groups.into_iter().flat_map(|(group, cases)| {
