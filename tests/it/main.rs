@@ -18,5 +18,6 @@ mod profiles;
 mod provision;
 mod render;
 mod rivals;
+mod samples;
 mod uio;
 mod workspace;
