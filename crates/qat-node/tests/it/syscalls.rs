@@ -6,10 +6,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 
 use node_sim::{Machine, Profile};
-use qat_node::{Looker, Roots};
+use passthrough::VfioInterface;
+use qat_node::pools::{CdiMode, PoolConfig, PoolRule};
+use qat_node::{CdiFiles, Looker, NodeState, Roots};
 use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
+
+use crate::machine::{Site, judged};
 
 fn rules() -> Rules {
     Rules {
@@ -70,4 +75,41 @@ fn a_look_is_linear() {
         large <= small * 64,
         "{small} calls for 16 VFs, {large} for 1024"
     );
+}
+
+/// What a choice for a pool costs at each look, per VF, beside the look itself.
+#[test]
+fn what_a_pool_chooses_is_what_it_pays() {
+    for (rule, per_vf) in [
+        (PoolRule::default(), 0),
+        // Its group's node.
+        (with(None, CdiMode::Spec), 1),
+        // And a listing, the numbers in sysfs, the node itself.
+        (with(Some(VfioInterface::Cdev), CdiMode::Off), 9),
+        (with(Some(VfioInterface::Cdev), CdiMode::Field), 9),
+    ] {
+        let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+        site.settings.pools = Arc::new(PoolConfig::new(vec![rule]).unwrap());
+        fs::create_dir(&site.settings.roots.cdi).unwrap();
+        let look = site.look();
+        let state = judged(&NodeState::default(), &look);
+        let mut files = CdiFiles::new(&site.settings);
+        let before = sysfs_pci::fs::calls();
+        files.tend(&look.inventory, &state);
+        let calls = sysfs_pci::fs::calls() - before;
+        let vfs = site.node.vfs().len() as u64;
+        // The control node, once for each of the two pools.
+        assert!(
+            calls.abs_diff(per_vf * vfs) <= 2,
+            "{calls} calls for {vfs} VFs"
+        );
+    }
+}
+
+fn with(interface: Option<VfioInterface>, cdi: CdiMode) -> PoolRule {
+    PoolRule {
+        interface,
+        cdi: Some(cdi),
+        ..PoolRule::default()
+    }
 }
