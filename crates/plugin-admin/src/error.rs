@@ -20,6 +20,17 @@ pub enum TelemetryError {
         #[source]
         source: ParseError,
     },
+    /// A directive of the filter speaks of something that is no module.
+    #[error(
+        "cannot use the log filter `{filter}`: `{target}` is no module; write a level or a list such as \
+         `info,device_plugin=debug` into {FILTER_VARIABLE}, or unset it"
+    )]
+    NoModule {
+        /// The filter as it was given.
+        filter: String,
+        /// What should be a module.
+        target: String,
+    },
     /// The filter in the environment is not text.
     #[error("the log filter in {FILTER_VARIABLE} is not UTF-8: `{lossy}`; correct or unset it")]
     NotText {

@@ -20,7 +20,7 @@
 //!
 //! 1. The environment variable [`FILTER_VARIABLE`] (`RUST_LOG`), if it is set and not empty. It
 //!    holds directives such as `info,device_plugin=trace`, as the documentation of
-//!    [`EnvFilter`](tracing_subscriber::EnvFilter) describes them, and replaces everything else. A
+//!    [`Targets`](tracing_subscriber::filter::Targets) describes them, and replaces everything else. A
 //!    filter that cannot be read is an error, not a shrug: whoever typed it waits for its effect.
 //! 2. A number like the `-v` of Kubernetes components:
 //!

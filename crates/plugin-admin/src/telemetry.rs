@@ -5,8 +5,10 @@ use std::io::{self, IsTerminal, Write};
 
 use tracing::Subscriber;
 use tracing::subscriber::set_global_default;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::Subscriber as Log;
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::error::TelemetryError;
 use crate::format::LogFormat;
@@ -86,31 +88,39 @@ impl Telemetry {
     ) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
         // A writer that fails must not make us write to it again, and panic there: the reader of
         // a pod's log may go away at any time.
-        let log = Log::builder()
-            .with_env_filter(self.env_filter()?)
+        let log = layer()
             .with_ansi(colour)
             .log_internal_errors(false)
             .with_writer(move || OneLine { out: out(), colour });
+        let filter = self.targets()?;
         Ok(match self.format {
-            LogFormat::Text => Box::new(log.finish()),
-            LogFormat::Json => Box::new(
-                log.json()
-                    .flatten_event(true)
-                    .with_span_list(false)
-                    .finish(),
-            ),
+            LogFormat::Text => Box::new(Registry::default().with(log).with(filter)),
+            LogFormat::Json => {
+                let log = log.json().flatten_event(true).with_span_list(false);
+                Box::new(Registry::default().with(log).with(filter))
+            }
         })
     }
 
-    fn env_filter(&self) -> Result<EnvFilter, TelemetryError> {
+    fn targets(&self) -> Result<Targets, TelemetryError> {
         let filter = self
             .filter
             .clone()
             .unwrap_or_else(|| level::directives(self.verbosity));
-        EnvFilter::builder()
-            .with_regex(false)
-            .parse(&filter)
-            .map_err(|source| TelemetryError::Filter { filter, source })
+        let targets: Targets = match filter.parse() {
+            Ok(targets) => targets,
+            Err(source) => return Err(TelemetryError::Filter { filter, source }),
+        };
+        // What is no directive is taken for a module of which everything is wanted, and so for nothing.
+        let module = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-');
+        let odd = targets
+            .iter()
+            .find(|(target, _)| !target.chars().all(module))
+            .map(|(target, _)| target.to_owned());
+        match odd {
+            Some(target) => Err(TelemetryError::NoModule { filter, target }),
+            None => Ok(targets),
+        }
     }
 }
 
