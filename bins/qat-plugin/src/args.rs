@@ -53,7 +53,8 @@ pub(crate) struct Line {
     #[arg(long, value_name = "SPELLING", allow_hyphen_values = true)]
     pub(crate) resource_names: Option<String>,
 
-    /// Time between two looks at the machine, for example 5s or 500ms [default: 5s]
+    /// Look at the machine at least so often, for example 30s or 500ms [default: 5m where the
+    /// kernel's events arrive, else 30s; 5s while something waits]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) rescan_interval: Option<String>,
 

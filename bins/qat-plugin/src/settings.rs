@@ -6,11 +6,11 @@ use std::num::{NonZeroUsize, ParseIntError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use plugin_admin::LogFormat;
 use qat_node::binding::{KeeperSettings, Tools};
 use qat_node::config::read_config;
+use qat_node::hints::Pace;
 use qat_node::pools::PoolConfig;
 use qat_node::{NodeSettings, Roots, RootsError, chain};
 use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
@@ -112,12 +112,12 @@ pub(crate) fn resolve(
         ResourceNames::Canonical,
         parsed,
     );
-    let rescan = check.value(
+    let pace = check.value(
         "--rescan-interval",
         args.rescan_interval,
         None,
-        Duration::from_secs(5),
-        parse_time,
+        Pace::AsNeeded,
+        |text| parse_time(text).map(Pace::Every),
     );
     let manage = check.value(
         "--manage-binding",
@@ -155,7 +155,7 @@ pub(crate) fn resolve(
             pools: Arc::new(pools),
             cap,
             policy,
-            rescan,
+            pace,
             binding,
         },
         unbound,

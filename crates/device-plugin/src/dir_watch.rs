@@ -1,19 +1,9 @@
 //! Watches the directory of the sockets.
 
-use crate::kubelet_dir::KubeletDir;
-use rustix::{
-    fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
-    io::Errno,
-};
-use std::{
-    io,
-    mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-    time::Duration,
-};
+use crate::{dir_events::DirEvents, kubelet_dir::KubeletDir};
+use rustix::io::Errno;
+use std::{path::Path, time::Duration};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     sync::watch,
     time::{sleep, timeout},
 };
@@ -31,7 +21,7 @@ pub(crate) type Ticks = watch::Receiver<u64>;
 /// This says nothing about what changed. Whoever is interested looks, which is cheap, and
 /// finds the truth even where events were lost.
 pub(crate) async fn watch_directory(dir: KubeletDir, ticks: watch::Sender<u64>) {
-    let events = match Events::new() {
+    let events = match DirEvents::new() {
         Ok(events) => Some(events),
         Err(error) => {
             tracing::warn!(%error, "no inotify; looking at the directory every {FAST:?} instead");
@@ -43,13 +33,13 @@ pub(crate) async fn watch_directory(dir: KubeletDir, ticks: watch::Sender<u64>) 
         // Watching twice is watching once. A directory that was made anew needs it again.
         let watching = events
             .as_ref()
-            .map_or(Err(Errno::NOSYS), |events| events.watch(dir.path()));
+            .map_or(Err(Errno::NOSYS), |events| watch_names(events, dir.path()));
         // After the watch is there: what happened before it is to be seen now.
         ticks.send_modify(|tick| *tick = tick.wrapping_add(1));
         match (&events, watching) {
             (Some(events), Ok(())) => {
                 problem = None;
-                if let Ok(Err(error)) = timeout(SLOW, events.next()).await {
+                if let Ok(Err(error)) = timeout(SLOW, events.next(is_socket)).await {
                     tracing::debug!(%error, "cannot read inotify events");
                     sleep(FAST).await;
                 }
@@ -66,6 +56,11 @@ pub(crate) async fn watch_directory(dir: KubeletDir, ticks: watch::Sender<u64>) 
     }
 }
 
+fn watch_names(events: &DirEvents, path: &Path) -> Result<(), Errno> {
+    let watching = events.watch(path);
+    watching.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
 /// Says once why the directory cannot be watched.
 fn tell(path: &Path, errno: Errno) {
     let path = path.display();
@@ -76,66 +71,9 @@ fn tell(path: &Path, errno: Errno) {
     }
 }
 
-/// inotify events, for tokio.
-struct Events(AsyncFd<OwnedFd>);
-
-impl Events {
-    fn new() -> io::Result<Self> {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe, because a descriptor might not be owned; an \
-                      `OwnedFd` is, until it is dropped with this"
-        )]
-        AsyncFd::with_interest(inotify, Interest::READABLE).map(Self)
-    }
-
-    /// Watches the names in a directory.
-    fn watch(&self, path: &Path) -> Result<(), Errno> {
-        let interest = WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::MOVE
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::ONLYDIR;
-        inotify::add_watch(self.0.get_ref(), path, interest).map(drop)
-    }
-
-    /// Returns when a socket came or went, or the directory itself did.
-    async fn next(&self) -> io::Result<()> {
-        loop {
-            let mut ready = self.0.readable().await?;
-            match ready.try_io(|fd| drain(fd.get_ref())) {
-                Ok(Ok(true)) => return Ok(()),
-                Ok(Err(error)) => return Err(error),
-                Ok(Ok(false)) | Err(_) => {}
-            }
-        }
-    }
-}
-
-/// Reads all events that there are. Returns whether one of them matters.
-///
-/// The kubelet writes a checkpoint beside the sockets at each change: those events do not.
-fn drain(inotify: impl AsFd) -> io::Result<bool> {
-    let mut buffer = [MaybeUninit::uninit(); 4096];
-    let mut reader = inotify::Reader::new(inotify.as_fd(), &mut buffer);
-    let (mut any, mut matters) = (false, false);
-    loop {
-        match reader.next() {
-            Ok(event) => {
-                any = true;
-                let socket = event
-                    .file_name()
-                    .is_none_or(|name| name.to_bytes().ends_with(b".sock"));
-                matters |= socket || event.events().contains(ReadFlags::QUEUE_OVERFLOW);
-            }
-            Err(Errno::INTR) => {}
-            // Only an empty queue clears tokio's readiness.
-            Err(Errno::WOULDBLOCK) if any => return Ok(matters),
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+/// Whether a name is that of a socket. The kubelet writes a checkpoint beside them at each change.
+fn is_socket(name: Option<&[u8]>) -> bool {
+    name.is_none_or(|name| name.ends_with(b".sock"))
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use device_plugin::{DeviceId, DevicePlugin as _};
 use node_sim::{Machine, Profile, SimNode};
+use qat_node::hints::Pace;
 use qat_node::pools::PoolSettings;
 use qat_node::{
     Given, Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge,
@@ -45,7 +45,7 @@ impl Bench {
             pools: Arc::default(),
             cap: None,
             policy: AllocationPolicy::None,
-            rescan: Duration::from_secs(5),
+            pace: Pace::AsNeeded,
             binding: None,
         };
         Self {

@@ -33,6 +33,7 @@ pub mod binding;
 mod cdi_files;
 pub mod config;
 pub mod consumers;
+pub mod hints;
 mod journal;
 mod judge;
 mod ledger;

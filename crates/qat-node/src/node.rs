@@ -10,11 +10,12 @@ use device_plugin::{DeviceSet, ResourceName, Supervisor};
 use passthrough::clash;
 use qat_policy::{AllocationPolicy, Family, PoolName, PoolNames, Rules, VfDrivers};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::binding::{Keeper, KeeperSettings, Report};
+use crate::hints::{Debounce, Expect, Hints, Pace};
 use crate::journal::{Journal, facts};
 use crate::judge::doubtful;
 use crate::pools::PoolConfig;
@@ -30,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often to ask who holds what when nothing waits for the answer. Another plugin may have given a
 /// VF to a pod.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
+
+/// How long after a change to look often.
+const SETTLING: Duration = Duration::from_secs(15);
 
 /// What to offer, from where, to whom.
 #[derive(Clone, Debug)]
@@ -48,8 +52,8 @@ pub struct NodeSettings {
     pub cap: Option<NonZeroUsize>,
     /// Which free VFs a pod gets first.
     pub policy: AllocationPolicy,
-    /// Time between two looks.
-    pub rescan: Duration,
+    /// How often to look without a hint.
+    pub pace: Pace,
     /// What it takes to keep VFs bound; `None`: nothing is bound.
     pub binding: Option<KeeperSettings>,
 }
@@ -68,7 +72,8 @@ impl NodeSettings {
 
 /// Serves a node until `stop` is cancelled.
 ///
-/// Looks at once and then every [`NodeSettings::rescan`]. A machine that cannot be read, a kubelet
+/// Looks at once, when there is a hint that something happened ([`Hints`]), and now and then without one
+/// ([`NodeSettings::pace`]). A machine that cannot be read, a kubelet
 /// or devices that are not there yet are waited for and said once. Nothing that the machine shows
 /// ends this: a pool that cannot be offered is said once and left out.
 ///
@@ -77,9 +82,7 @@ impl NodeSettings {
 /// VFs that are not bound are bound meanwhile, if [`NodeSettings::binding`] is given.
 pub async fn run(settings: NodeSettings, stop: CancellationToken) {
     let (mut owner, mut inbox) = Owner::new(&settings);
-    let mut timer = interval(settings.rescan);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while let Some(event) = stop.run_until_cancelled(inbox.next(&mut timer)).await {
+    while let Some(event) = stop.run_until_cancelled(inbox.next()).await {
         match event {
             Event::HandedOut(given) => owner.ledger.answered(&given.pool, &given.vfs, given.at),
             Event::Bound(report) => {
@@ -88,9 +91,14 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
                 }
                 owner.turn().await;
             }
-            Event::Tick => {
+            Event::Due => {
                 stop.run_until_cancelled(owner.ask()).await;
                 owner.turn().await;
+                let expect = Expect {
+                    hearing: inbox.hints.hears_the_kernel(),
+                    ..owner.expect()
+                };
+                inbox.looked(Instant::now() + settings.pace.pause(expect));
             }
         }
     }
@@ -104,24 +112,38 @@ enum Event {
     /// VFs were bound, or could not be.
     Bound(Report),
     /// It is time to look.
-    Tick,
+    Due,
 }
 
 /// Where events come from. The owner has a sender of each channel itself, so that none ever ends.
 struct Inbox {
     handed_out: mpsc::UnboundedReceiver<HandedOut>,
     reports: mpsc::UnboundedReceiver<Report>,
+    hints: Hints,
+    debounce: Debounce,
+    /// When to look without a hint.
+    next_look: Instant,
 }
 
 impl Inbox {
     /// Waits for the next event. What was handed out comes first: the look is to know of it.
-    async fn next(&mut self, timer: &mut Interval) -> Event {
-        tokio::select! {
-            biased;
-            Some(given) = self.handed_out.recv() => Event::HandedOut(given),
-            Some(report) = self.reports.recv() => Event::Bound(report),
-            _ = timer.tick() => Event::Tick,
+    async fn next(&mut self) -> Event {
+        loop {
+            let due = self.debounce.due().unwrap_or(self.next_look);
+            tokio::select! {
+                biased;
+                Some(given) = self.handed_out.recv() => return Event::HandedOut(given),
+                Some(report) = self.reports.recv() => return Event::Bound(report),
+                () = sleep_until(due.min(self.next_look)) => return Event::Due,
+                () = self.hints.next() => self.debounce.hint(Instant::now()),
+            }
         }
+    }
+
+    /// Takes note of a look, after which the next is at the latest `next`.
+    fn looked(&mut self, next: Instant) {
+        self.debounce.looked();
+        self.next_look = next;
     }
 }
 
@@ -131,6 +153,8 @@ struct Owner {
     journal: Journal,
     /// What the last look failed with, so that it is said once.
     blind: Option<String>,
+    /// When a look last found something else than the one before. What follows a change may come without a hint.
+    stirred: Instant,
     publish: watch::Sender<Arc<NodeState>>,
     /// Where each pool's devices are published; none if the pool cannot be offered.
     pools: BTreeMap<PoolName, Option<watch::Sender<Arc<DeviceSet>>>>,
@@ -157,6 +181,7 @@ impl Owner {
             looker: Looker::new(roots, settings.rules()),
             journal: Journal::default(),
             blind: None,
+            stirred: Instant::now(),
             publish: watch::Sender::new(Arc::default()),
             pools: BTreeMap::new(),
             supervisor: Supervisor::new(roots.kubelet.clone()),
@@ -173,8 +198,22 @@ impl Owner {
         let inbox = Inbox {
             handed_out: given,
             reports: done,
+            hints: Hints::new(roots),
+            debounce: Debounce::default(),
+            next_look: Instant::now(),
         };
         (owner, inbox)
+    }
+
+    /// What may come without a hint.
+    fn expect(&self) -> Expect {
+        let binds = self.keeper.as_ref().is_some_and(Keeper::waits);
+        let pods = self.publish.borrow().waits_for_pods();
+        Expect {
+            waiting: binds || pods || self.blind.is_some(),
+            stirred: self.stirred.elapsed() < SETTLING,
+            hearing: false,
+        }
     }
 
     /// Asks who holds what: at first, when a decision waits for it, and now and then.
@@ -210,6 +249,7 @@ impl Owner {
         facts.extend(self.cdi.tend(&look.inventory, &after));
         self.journal.write(facts);
         if after != *before {
+            self.stirred = Instant::now();
             self.publish.send_replace(Arc::new(after.clone()));
         }
         self.update_pools(&after).await;

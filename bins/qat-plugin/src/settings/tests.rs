@@ -36,7 +36,7 @@ fn defaults_are_every_family_and_no_cap() {
     assert_eq!(settings.node.families.len(), Family::all().len());
     assert_eq!(settings.node.cap, None);
     assert_eq!(settings.node.policy, AllocationPolicy::None);
-    assert_eq!(settings.node.rescan, Duration::from_secs(5));
+    assert_eq!(settings.node.pace, Pace::AsNeeded);
     assert!(settings.warnings.is_empty());
 }
 

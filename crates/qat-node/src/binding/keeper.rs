@@ -106,6 +106,11 @@ impl Keeper {
         }
     }
 
+    /// Whether there is work under way or to be tried again.
+    pub fn waits(&self) -> bool {
+        !self.busy.is_empty() || !self.failed.is_empty() || !self.abandoned.is_empty()
+    }
+
     /// Takes note of a report, and says what is new in it.
     pub fn note(&mut self, report: Report, now: Instant) {
         self.busy.remove(&report.device);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use node_sim::{Machine, SimNode};
+use qat_node::hints::Pace;
 use qat_node::{Ledger, Look, Looker, NodeSettings, NodeState, Roots, judge};
 use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ impl Site {
             pools: Arc::default(),
             cap: None,
             policy: AllocationPolicy::None,
-            rescan: Duration::from_secs(5),
+            pace: Pace::AsNeeded,
             binding: None,
         };
         let looker = Looker::new(&settings.roots, settings.rules());

@@ -25,7 +25,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Starts both, the daemon with its defaults but for a shorter time between looks.
+    /// Starts both, the daemon with its defaults but for the time between looks: so long that it must hear of what happens.
     pub(crate) fn new() -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -39,7 +39,7 @@ impl Scene {
             kubelet.delete(&pod);
         }
         let daemon = Command::new("/bin/qat-plugin")
-            .args(["-v", "2", "--rescan-interval=200ms"])
+            .args(["-v", "2", "--rescan-interval=60m"])
             .spawn();
         Self {
             runtime,
