@@ -44,6 +44,8 @@ pub struct Reactor {
 struct Desk {
     /// Files that were found empty, and until when they may be.
     empty: BTreeMap<PathBuf, Instant>,
+    /// How many commands of a pipe were obeyed before the event of their file's close came.
+    ahead: BTreeMap<PathBuf, usize>,
     problem: Option<SimError>,
 }
 
@@ -231,7 +233,7 @@ impl Worker {
             for written in self.events.take(&self.inotify, &self.node.tree) {
                 self.keep(&mut desk, |desk, node| node.written(desk, &written));
             }
-            self.keep(&mut desk, |_, node| node.obey(&commands));
+            self.keep(&mut desk, |desk, node| node.obey(desk, &commands));
             self.keep(&mut desk, |desk, node| node.fill(desk));
         }
     }
@@ -271,8 +273,13 @@ impl SimNode {
         let Written { path, certain } = written;
         desk.empty.remove(path);
         match Target::parse(&state.machine, path) {
-            // One for each event: what a program has written before it must be heard first.
+            // One for each event: what a program has written before it must be heard first. A further command may be in the
+            // pipe already of a program whose earlier writes are not heard yet, so an event has no command twice.
             Some(target) if target.is_command() && *certain => {
+                if let Some(ahead) = desk.ahead.get_mut(path).filter(|ahead| **ahead > 0) {
+                    *ahead -= 1;
+                    return Ok(());
+                }
                 let bytes = self.tree.take_command(path)?;
                 self.hear(&mut state, path, &bytes)
             }
@@ -295,13 +302,14 @@ impl SimNode {
     }
 
     /// Does the commands that are still there of so many bytes in each pipe.
-    fn obey(&self, commands: &BTreeMap<PathBuf, usize>) -> Result<(), SimError> {
+    fn obey(&self, desk: &mut Desk, commands: &BTreeMap<PathBuf, usize>) -> Result<(), SimError> {
         for (path, given) in commands {
             while self.tree.taken(path) < *given {
                 let bytes = self.tree.take_command(path)?;
                 if bytes.is_empty() {
                     break;
                 }
+                *desk.ahead.entry(path.clone()).or_default() += 1;
                 self.hear(&mut self.state(), path, &bytes)?;
             }
         }
