@@ -10,6 +10,7 @@ mod bad_input;
 mod check;
 mod consumers;
 mod drop_in;
+mod health;
 mod hints;
 mod hostile;
 mod lifecycle;

@@ -43,6 +43,7 @@ pub mod pools;
 #[cfg(feature = "probe")]
 mod probe;
 pub mod provision;
+mod pulse;
 mod recheck;
 mod resource;
 mod roots;
@@ -59,6 +60,7 @@ pub use self::look::{Look, Looker};
 pub use self::node::{NodeSettings, run};
 #[cfg(feature = "probe")]
 pub use self::probe::{Blind, GroupAnswer, NodeProbe, Suspicion, probe};
+pub use self::pulse::Pulse;
 pub use self::recheck::{Recheck, RecheckError};
 pub use self::resource::{RESOURCE_DOMAIN, resource_name, resource_text};
 pub use self::roots::{Roots, RootsError};

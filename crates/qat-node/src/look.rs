@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qat_policy::health::Sickness;
 use qat_policy::{
     DebugfsRoot, Facts, FunctionKind, Inventory, PfReading, Rules, VfDrivers, identify,
 };
@@ -19,6 +20,7 @@ pub struct Looker {
     debugfs: DebugfsRoot,
     scanner: Scanner,
     rules: Rules,
+    sick: BTreeMap<PciAddress, Sickness>,
 }
 
 /// What one look found: plain data, good to judge, print or compare.
@@ -57,7 +59,13 @@ impl Looker {
             debugfs: roots.debugfs.clone(),
             scanner,
             rules,
+            sick: BTreeMap::new(),
         }
+    }
+
+    /// Tells which PFs are not well, for the looks to come.
+    pub fn tell(&mut self, sick: BTreeMap<PciAddress, Sickness>) {
+        self.sick = sick;
     }
 
     /// Looks at the machine now.
@@ -79,6 +87,7 @@ impl Looker {
                 groups: &facts.groups,
                 nodes: &facts.nodes,
                 control: &facts.control,
+                sick: &self.sick,
                 uio: &facts.uio,
                 readings: &facts.readings,
                 denylist_disabled: vfio_host::denylist_disabled(&self.host.sysfs),

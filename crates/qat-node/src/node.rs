@@ -8,6 +8,7 @@ use std::time::Duration;
 use device_plugin::pods::Pods;
 use device_plugin::{DeviceSet, ResourceName, Supervisor};
 use passthrough::clash;
+use qat_policy::health::HealthRules;
 use qat_policy::{AllocationPolicy, Family, PoolName, PoolNames, Rules, VfDrivers};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -21,8 +22,8 @@ use crate::judge::doubtful;
 use crate::pools::PoolConfig;
 use crate::text::chain;
 use crate::{
-    CdiFiles, Given, HandedOut, Ledger, Looker, NodeState, PoolBackend, Recheck, Roots, judge,
-    resource_name,
+    CdiFiles, Given, HandedOut, Ledger, Looker, NodeState, PoolBackend, Pulse, Recheck, Roots,
+    judge, resource_name,
 };
 
 /// How long open streams and calls may take to end after a stop.
@@ -82,7 +83,10 @@ impl NodeSettings {
 /// VFs that are not bound are bound meanwhile, if [`NodeSettings::binding`] is given.
 pub async fn run(settings: NodeSettings, stop: CancellationToken) {
     let (mut owner, mut inbox) = Owner::new(&settings);
-    while let Some(event) = stop.run_until_cancelled(inbox.next()).await {
+    while let Some(event) = stop
+        .run_until_cancelled(inbox.next(owner.pulse.due()))
+        .await
+    {
         match event {
             Event::HandedOut(given) => owner.ledger.answered(&given.pool, &given.vfs, given.at),
             Event::Bound(report) => {
@@ -90,6 +94,11 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
                     keeper.note(report, Instant::now());
                 }
                 owner.turn().await;
+            }
+            Event::Pulse => {
+                if owner.pulse.take(Instant::now()) {
+                    owner.turn().await;
+                }
             }
             Event::Due => {
                 stop.run_until_cancelled(owner.ask()).await;
@@ -111,6 +120,8 @@ enum Event {
     HandedOut(HandedOut),
     /// VFs were bound, or could not be.
     Bound(Report),
+    /// It is time to check a PF.
+    Pulse,
     /// It is time to look.
     Due,
 }
@@ -127,14 +138,16 @@ struct Inbox {
 
 impl Inbox {
     /// Waits for the next event. What was handed out comes first: the look is to know of it.
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self, pulse: Option<Instant>) -> Event {
         loop {
             let due = self.debounce.due().unwrap_or(self.next_look);
+            let pulse_due = pulse.unwrap_or(self.next_look);
             tokio::select! {
                 biased;
                 Some(given) = self.handed_out.recv() => return Event::HandedOut(given),
                 Some(report) = self.reports.recv() => return Event::Bound(report),
                 () = sleep_until(due.min(self.next_look)) => return Event::Due,
+                () = sleep_until(pulse_due), if pulse.is_some() => return Event::Pulse,
                 () = self.hints.next() => self.debounce.hint(Instant::now()),
             }
         }
@@ -150,6 +163,7 @@ impl Inbox {
 /// The one that changes the state.
 struct Owner {
     looker: Looker,
+    pulse: Pulse,
     journal: Journal,
     /// What the last look failed with, so that it is said once.
     blind: Option<String>,
@@ -179,6 +193,7 @@ impl Owner {
         let keeper = settings.binding.clone();
         let owner = Self {
             looker: Looker::new(roots, settings.rules()),
+            pulse: Pulse::new(roots, HealthRules::default()),
             journal: Journal::default(),
             blind: None,
             stirred: Instant::now(),
@@ -230,6 +245,7 @@ impl Owner {
     /// Looks, judges, publishes.
     async fn turn(&mut self) {
         let before = Arc::clone(&self.publish.borrow());
+        self.looker.tell(self.pulse.sick());
         let look = match self.looker.look(&before.advertised()) {
             Ok(look) => look,
             Err(error) => {
@@ -241,6 +257,7 @@ impl Owner {
             info!("the PCI bus can be read again");
         }
         debug!(file_system_calls = look.calls, "looked");
+        self.pulse.attend(&look.inventory, Instant::now());
         self.ledger
             .see(self.looker.open(&doubtful(&before, &look, &self.ledger)));
         let after = judge(&before, &look, &self.ledger, Instant::now());

@@ -82,6 +82,7 @@ mod binding;
 mod dev_cfg;
 mod drivers;
 mod family;
+pub mod health;
 mod inventory;
 mod names;
 mod preference;

@@ -13,6 +13,7 @@ mod ledger;
 mod machine;
 #[cfg(feature = "probe")]
 mod probe;
+mod pulse;
 mod ready;
 mod syscalls;
 mod uio;

@@ -133,7 +133,9 @@ impl<'a> Judge<'a> {
             Some(seen) => {
                 let tells = seen.services.is_some();
                 let vfio = self.rules.drivers.vfio();
-                check_pf(pf, seen.driver.as_ref(), tells, family, &vfio)
+                check_pf(pf, seen.driver.as_ref(), tells, family, &vfio)?;
+                let sick = self.facts.sick.get(&pf).copied();
+                sick.map_or(Ok(()), |sickness| Err(Reason::PfSick { pf, sickness }))
             }
         }
     }

@@ -17,6 +17,7 @@ pub use self::pf::{Pf, PfTrouble};
 pub use self::reason::Reason;
 pub use self::vf::{Standing, Vf};
 use crate::family::{Family, FunctionKind, identify};
+use crate::health::Sickness;
 use crate::names::{PoolName, PoolNames};
 use crate::reading::PfReading;
 use crate::vf_drivers::VfDrivers;
@@ -46,6 +47,8 @@ pub struct Facts<'a> {
     pub nodes: &'a BTreeMap<IommuGroupId, Result<VfioNode, NodeError>>,
     /// The node `/dev/vfio/vfio`.
     pub control: &'a Result<VfioNode, NodeError>,
+    /// PFs with which something is wrong that their driver tells, by [`health`](crate::health).
+    pub sick: &'a BTreeMap<PciAddress, Sickness>,
     /// The UIO device of each VF that could be offered with one: see [`VfDrivers::Uio`]. A VF without
     /// an entry was not looked at, and is withheld then.
     pub uio: &'a BTreeMap<PciAddress, Result<UioNode, NodeError>>,

@@ -9,6 +9,7 @@ use sysfs_pci::{DriverName, Function, IommuGroupId, NumaNode, PciAddress, PciId,
 
 use super::{Facts, Rules};
 use crate::family::Family;
+use crate::health::Sickness;
 use crate::services::Services;
 
 /// A physical function.
@@ -78,6 +79,11 @@ pub enum PfTrouble {
         /// How many its driver makes.
         total: u16,
     },
+    /// Its driver tells that something is wrong.
+    Sick {
+        /// What is wrong.
+        sickness: Sickness,
+    },
     /// Its services should be readable but are not.
     Services {
         /// What is wrong.
@@ -125,6 +131,9 @@ impl Pf {
         if rules.families.contains(&family) {
             pf.trouble.extend(pf.driver_trouble(rules));
             pf.trouble.extend(pf.vf_trouble());
+            let sick = facts.sick.get(&pf.address).copied();
+            pf.trouble
+                .extend(sick.map(|sickness| PfTrouble::Sick { sickness }));
             if let Some(Err(error)) = reading {
                 pf.trouble.push(PfTrouble::Services {
                     error: sentence(error),
@@ -181,6 +190,7 @@ impl PfTrouble {
             Self::SriovOff => "sriov-off",
             Self::NoVfs { .. } => "no-vfs",
             Self::SomeVfs { .. } => "some-vfs",
+            Self::Sick { .. } => "sick",
             Self::Services { .. } => "services",
         }
     }
@@ -212,6 +222,7 @@ impl fmt::Display for PfTrouble {
                 "only {found} of its {total} VFs are visible, and a QAT driver makes all or none; see what the scan says of \
                  the others, and look again if VFs are being made or removed"
             ),
+            Self::Sick { sickness } => write!(f, "{sickness}"),
             Self::Services { error } => write!(f, "its services are not known, so its VFs are withheld: {error}"),
         }
     }

@@ -7,6 +7,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use sysfs_pci::{DriverName, IommuGroupId, PciAddress, PciId};
 
+use crate::health::Sickness;
 use crate::vf_drivers::VfDrivers;
 
 /// Why a VF is not offered.
@@ -107,6 +108,13 @@ pub enum Reason {
         /// What is wrong with it.
         error: String,
     },
+    /// Something is wrong with the PF that its driver tells.
+    PfSick {
+        /// The PF.
+        pf: PciAddress,
+        /// What is wrong with it.
+        sickness: Sickness,
+    },
     /// The PF's services should be readable but are not, so nobody knows which pool is right.
     Services {
         /// The PF.
@@ -136,6 +144,7 @@ impl Reason {
             Self::PfOnVfio { .. } => "pf-on-vfio",
             Self::PfUnbound { .. } => "pf-unbound",
             Self::PfForeignDriver { .. } => "pf-foreign-driver",
+            Self::PfSick { .. } => "pf-sick",
             Self::NoPfLink => "no-pf-link",
             Self::PfUnreadable { .. } => "pf-unreadable",
             Self::NoIommu => "no-iommu",
@@ -174,6 +183,7 @@ impl fmt::Display for Reason {
             Self::PfForeignDriver { pf, driver, expected } => {
                 write!(f, "its PF {pf} is bound to `{driver}`, which does not run QAT; bind the PF to `{expected}`")
             }
+            Self::PfSick { pf, sickness } => write!(f, "its PF {pf} is not well: {sickness}"),
             Self::NoPfLink => f.write_str(
                 "it has lost the link to its PF, so it is being made or removed; look again in a moment",
             ),

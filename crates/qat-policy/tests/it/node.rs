@@ -148,6 +148,7 @@ impl Node {
             groups: &groups(&self.snapshot),
             nodes: &self.nodes,
             control: &self.control,
+            sick: &BTreeMap::new(),
             uio: &self.uio,
             readings: &self.readings,
             denylist_disabled: self.denylist_disabled,

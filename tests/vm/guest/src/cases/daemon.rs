@@ -22,6 +22,7 @@ cases![
     a_pf_that_is_removed_comes_back_healthy,
     a_pf_that_loses_its_driver_comes_back_healthy,
     vfs_that_a_reset_has_made_anew_are_bound_again,
+    a_pf_that_dies_makes_its_vfs_unhealthy_until_it_is_well,
 ];
 
 const CY: &str = "qat.intel.com/cy";
@@ -180,5 +181,18 @@ fn vfs_that_a_reset_has_made_anew_are_bound_again(guest: &Guest) {
     });
     scene.wait_for(CY, 16, 16);
     are_bound(guest, &vfs);
+    scene.end();
+}
+
+/// The driver itself looks three times before it says that the firmware is dead.
+fn a_pf_that_dies_makes_its_vfs_unhealthy_until_it_is_well(guest: &Guest) {
+    guest.make_vfs(GEN4);
+    let scene = Scene::new();
+    scene.wait_for(CY, 16, 16);
+    let fail = format!("/sys/kernel/debug/fakeqat/{GEN4}/fail");
+    write(&fail, "1").unwrap();
+    scene.wait_for(CY, 16, 0);
+    write(&fail, "0").unwrap();
+    scene.wait_for(CY, 16, 16);
     scene.end();
 }
