@@ -15,6 +15,8 @@
 //!
 //! # Who reads what
 //!
+//! What follows in words is in [`contract`] as data, one list of rules for each consumer, with a checker for answers.
+//!
 //! With the resource `example.com/fast` and two functions:
 //!
 //! | variable | value | read by |
@@ -70,14 +72,20 @@
 //!
 //! The kubelet asks once per resource and merges the answers. Equal nodes are merged. Of two
 //! variables with one name, one survives, and nobody can say which. Two resources of one node should
-//! therefore not share a name, which [`clash`] finds out; numbered variables of one prefix do clash
-//! in a container that asks for two resources, and such a container should read the others.
+//! therefore not share a name, which [`clash`] finds out. Numbered variables of one prefix do clash in a container that
+//! asks for two resources. They are not numbered on from one resource to the next, because a plugin is not told which
+//! others a container has; such a container reads the other variables, or each resource gets a [`NumberedPrefix`] of its own.
 //!
 //! # CDI
 //!
 //! [`cdi_spec`] describes the functions of a whole resource for runtimes that look devices up by
 //! themselves; [`device_plugin::cdi`] says which. Kata plugs every node of a CDI device, so the
 //! device has the function's node alone, and the control node is for all of them.
+//!
+//! # Interfaces
+//!
+//! Which nodes a function comes with is the caller's choice ([`VfioInterface`]), since what one consumer needs breaks
+//! another.
 //!
 //! # What is not covered
 //!
