@@ -6,6 +6,7 @@
     reason = "`allow-unwrap-in-tests` does not reach helpers outside of `#[test]` functions"
 )]
 
+mod admin;
 mod bad_input;
 mod check;
 mod consumers;

@@ -68,6 +68,10 @@ pub(crate) struct Line {
           default_missing_value = "true", require_equals = true)]
     pub(crate) manage_binding: Option<String>,
 
+    /// Answer /metrics, /healthz and /readyz at this address, for example 127.0.0.1:9746 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
+    pub(crate) admin: Option<String>,
+
     /// Configuration file (YAML): how the VFs of each pool reach containers
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) config: Option<PathBuf>,

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 
 /// Long options, which Go takes with a single dash too.
-const LONG: [&str; 16] = [
+const LONG: [&str; 17] = [
     "dpdk-driver",
     "kernel-vf-drivers",
     "max-num-devices",
@@ -23,6 +23,7 @@ const LONG: [&str; 16] = [
     "manage-binding",
     "state-dir",
     "config",
+    "admin",
     "cdi-dir",
 ];
 

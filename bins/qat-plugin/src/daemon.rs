@@ -1,8 +1,12 @@
 //! The life of the process, from valid settings to a signal.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use plugin_admin::Admin;
+use qat_node::Metrics;
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -28,9 +32,27 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
     runtime.block_on(serve(settings))
 }
 
+/// What the daemon says of itself.
+fn admin(metrics: &Arc<Metrics>) -> Admin {
+    let [text, live, ready] = [(); 3].map(|()| Arc::clone(metrics));
+    Admin {
+        metrics: Arc::new(move || text.text()),
+        live: Arc::new(move || live.live()),
+        ready: Arc::new(move || ready.ready()),
+    }
+}
+
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    if let Some(address) = settings.admin {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("--admin: cannot listen on {address}"))?;
+        let address = listener.local_addr().unwrap_or(address);
+        info!("metrics and probes: http://{address}/metrics, /healthz, /readyz");
+        tokio::spawn(plugin_admin::serve(listener, admin(&settings.node.metrics)));
+    }
     let stop = CancellationToken::new();
     let mut node = pin!(qat_node::run(settings.node, stop.clone()));
     tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::{AddrParseError, SocketAddr};
 use std::num::{NonZeroUsize, ParseIntError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -25,6 +26,8 @@ use crate::worker;
 pub(crate) struct Settings {
     /// What to offer, from where, to whom.
     pub(crate) node: NodeSettings,
+    /// Where probes and metrics are answered, if anywhere.
+    pub(crate) admin: Option<SocketAddr>,
     /// Why VFs are not bound, if they are not.
     pub(crate) unbound: Option<&'static str>,
     /// How much to log, klog's scale.
@@ -77,12 +80,7 @@ pub(crate) fn resolve(
         VfDrivers::default(),
         parsed,
     );
-    if let VfDrivers::Uio(driver) = &drivers {
-        check.warnings.push(format!(
-            "VFs are handed out on `{driver}`: no IOMMU protects this node from whoever holds one; \
-             vfio-pci does"
-        ));
-    }
+    check.warn_of_uio(&drivers);
     let families = check.value(
         "-kernel-vf-drivers",
         args.kernel_vf_drivers,
@@ -117,7 +115,7 @@ pub(crate) fn resolve(
         args.rescan_interval,
         None,
         Pace::AsNeeded,
-        |text| parse_time(text).map(Pace::Every),
+        pace,
     );
     let manage = check.value(
         "--manage-binding",
@@ -126,6 +124,7 @@ pub(crate) fn resolve(
         None,
         manage_binding,
     );
+    let admin = check.value("--admin", args.admin, None, None, admin);
     let pools = check.pools(args.config.as_deref());
     let state_dir = check.state_dir(&args.places, &roots);
     let log_format = check.value(
@@ -156,8 +155,10 @@ pub(crate) fn resolve(
             cap,
             policy,
             pace,
+            metrics: Arc::default(),
             binding,
         },
+        admin,
         unbound,
         verbosity,
         log_format,
@@ -193,6 +194,15 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    fn warn_of_uio(&mut self, drivers: &VfDrivers) {
+        if let VfDrivers::Uio(driver) = drivers {
+            self.warnings.push(format!(
+                "VFs are handed out on `{driver}`: no IOMMU protects this node from whoever holds one; \
+                 vfio-pci does"
+            ));
+        }
+    }
+
     /// Reads one value: the flag, else the variable, else the default.
     fn value<T>(
         &mut self,
@@ -348,6 +358,17 @@ fn manage_binding(text: &str) -> Result<Option<bool>, String> {
         "false" => Ok(Some(false)),
         _ => Err(format!("`{text}` is neither true nor false")),
     }
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
+    parse_time(text).map(Pace::Every)
+}
+
+fn admin(text: &str) -> Result<Option<SocketAddr>, String> {
+    let address = text.parse().map(Some);
+    address.map_err(|_no_address: AddrParseError| {
+        format!("`{text}` is no address with a port; for example 127.0.0.1:9746, or [::]:9746 for every address")
+    })
 }
 
 fn kernel_vf_drivers(text: &str) -> Result<BTreeSet<Family>, String> {

@@ -43,8 +43,10 @@ mod error;
 mod format;
 mod level;
 mod one_line;
+mod serve;
 mod telemetry;
 
 pub use crate::error::{TelemetryError, UnknownLogFormat};
 pub use crate::format::LogFormat;
+pub use crate::serve::{Admin, serve};
 pub use crate::telemetry::{FILTER_VARIABLE, Telemetry, init};

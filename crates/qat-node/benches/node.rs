@@ -46,6 +46,7 @@ impl Bench {
             cap: None,
             policy: AllocationPolicy::None,
             pace: Pace::AsNeeded,
+            metrics: Arc::default(),
             binding: None,
         };
         Self {

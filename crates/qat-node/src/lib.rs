@@ -38,6 +38,7 @@ mod journal;
 mod judge;
 mod ledger;
 mod look;
+mod metrics;
 mod node;
 pub mod pools;
 #[cfg(feature = "probe")]
@@ -57,6 +58,7 @@ pub use self::journal::{Fact, Journal, Weight, facts};
 pub use self::judge::{Advertised, NodeState, Verdict, judge};
 pub use self::ledger::{Ledger, Objection, claim};
 pub use self::look::{Look, Looker};
+pub use self::metrics::Metrics;
 pub use self::node::{NodeSettings, run};
 #[cfg(feature = "probe")]
 pub use self::probe::{Blind, GroupAnswer, NodeProbe, Suspicion, probe};

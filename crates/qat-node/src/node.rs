@@ -11,7 +11,7 @@ use passthrough::clash;
 use qat_policy::health::HealthRules;
 use qat_policy::{AllocationPolicy, Family, PoolName, PoolNames, Rules, VfDrivers};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -19,11 +19,12 @@ use crate::binding::{Keeper, KeeperSettings, Report};
 use crate::hints::{Debounce, Expect, Hints, Pace};
 use crate::journal::{Journal, facts};
 use crate::judge::doubtful;
+use crate::metrics::BEAT;
 use crate::pools::PoolConfig;
 use crate::text::chain;
 use crate::{
-    CdiFiles, Given, HandedOut, Ledger, Looker, NodeState, PoolBackend, Pulse, Recheck, Roots,
-    judge, resource_name,
+    CdiFiles, Given, HandedOut, Ledger, Looker, Metrics, NodeState, PoolBackend, Pulse, Recheck,
+    Roots, judge, resource_name,
 };
 
 /// How long open streams and calls may take to end after a stop.
@@ -55,6 +56,8 @@ pub struct NodeSettings {
     pub policy: AllocationPolicy,
     /// How often to look without a hint.
     pub pace: Pace,
+    /// What is counted, and whether all is well.
+    pub metrics: Arc<Metrics>,
     /// What it takes to keep VFs bound; `None`: nothing is bound.
     pub binding: Option<KeeperSettings>,
 }
@@ -87,7 +90,9 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
         .run_until_cancelled(inbox.next(owner.pulse.due()))
         .await
     {
+        settings.metrics.beat();
         match event {
+            Event::Idle => {}
             Event::HandedOut(given) => owner.ledger.answered(&given.pool, &given.vfs, given.at),
             Event::Bound(report) => {
                 if let Some(keeper) = &mut owner.keeper {
@@ -120,6 +125,8 @@ enum Event {
     HandedOut(HandedOut),
     /// VFs were bound, or could not be.
     Bound(Report),
+    /// Nothing happened for a while.
+    Idle,
     /// It is time to check a PF.
     Pulse,
     /// It is time to look.
@@ -148,6 +155,7 @@ impl Inbox {
                 Some(report) = self.reports.recv() => return Event::Bound(report),
                 () = sleep_until(due.min(self.next_look)) => return Event::Due,
                 () = sleep_until(pulse_due), if pulse.is_some() => return Event::Pulse,
+                () = sleep(BEAT) => return Event::Idle,
                 () = self.hints.next() => self.debounce.hint(Instant::now()),
             }
         }
@@ -176,6 +184,7 @@ struct Owner {
     recheck: Arc<Recheck>,
     config: Arc<PoolConfig>,
     cdi: CdiFiles,
+    metrics: Arc<Metrics>,
     policy: AllocationPolicy,
     pods: Pods,
     ledger: Ledger,
@@ -191,6 +200,9 @@ impl Owner {
         let (handed_out, given) = mpsc::unbounded_channel();
         let (reports, done) = mpsc::unbounded_channel();
         let keeper = settings.binding.clone();
+        let metrics = Arc::clone(&settings.metrics);
+        let supervisor = Supervisor::new(roots.kubelet.clone()).observed_by(metrics);
+        settings.metrics.watch(supervisor.states());
         let owner = Self {
             looker: Looker::new(roots, settings.rules()),
             pulse: Pulse::new(roots, HealthRules::default()),
@@ -199,10 +211,11 @@ impl Owner {
             stirred: Instant::now(),
             publish: watch::Sender::new(Arc::default()),
             pools: BTreeMap::new(),
-            supervisor: Supervisor::new(roots.kubelet.clone()),
+            supervisor,
             recheck: Arc::new(Recheck::new(roots, &settings.rules())),
             config: Arc::clone(&settings.pools),
             cdi: CdiFiles::new(settings),
+            metrics: Arc::clone(&settings.metrics),
             policy: settings.policy,
             pods: roots.pods(),
             ledger: Ledger::default(),
@@ -245,7 +258,9 @@ impl Owner {
     /// Looks, judges, publishes.
     async fn turn(&mut self) {
         let before = Arc::clone(&self.publish.borrow());
-        self.looker.tell(self.pulse.sick());
+        let began = Instant::now();
+        let sick = self.pulse.sick();
+        self.looker.tell(sick.clone());
         let look = match self.looker.look(&before.advertised()) {
             Ok(look) => look,
             Err(error) => {
@@ -257,6 +272,7 @@ impl Owner {
             info!("the PCI bus can be read again");
         }
         debug!(file_system_calls = look.calls, "looked");
+        self.metrics.looked(&look, &sick, began.elapsed());
         self.pulse.attend(&look.inventory, Instant::now());
         self.ledger
             .see(self.looker.open(&doubtful(&before, &look, &self.ledger)));

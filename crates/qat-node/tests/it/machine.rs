@@ -38,6 +38,7 @@ impl Site {
             cap: None,
             policy: AllocationPolicy::None,
             pace: Pace::AsNeeded,
+            metrics: Arc::default(),
             binding: None,
         };
         let looker = Looker::new(&settings.roots, settings.rules());

@@ -1,0 +1,89 @@
+//! What the daemon says of itself, over HTTP.
+
+use std::time::Duration;
+
+use node_sim::{Machine, Profile, ResourceView};
+use tests::{DEADLINE, Daemon, Scene};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{interval, timeout};
+
+const CY: &str = "qat.intel.com/cy";
+
+/// Asks a daemon that has logged where it answers.
+async fn get(daemon: &Daemon, path: &str) -> String {
+    daemon.logged("http://", DEADLINE).await.unwrap();
+    let log = daemon.log();
+    let (_, rest) = log.split_once("http://").unwrap();
+    let address = rest.split('/').next().unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+/// Asks until the answer has this line.
+async fn until(daemon: &Daemon, path: &str, line: &str) {
+    let mut pace = interval(Duration::from_millis(5));
+    let asked = timeout(DEADLINE, async {
+        while !get(daemon, path).await.lines().any(|one| one == line) {
+            pace.tick().await;
+        }
+    });
+    let found = asked.await.is_ok();
+    assert!(found, "no line `{line}` in {}", get(daemon, path).await);
+}
+
+#[tokio::test]
+async fn probes_and_metrics_follow_what_happens() {
+    let scene = Scene::new(Machine::profile(Profile::Xeon4xxx))
+        .await
+        .unwrap();
+    let daemon = scene.daemon(&["--admin=127.0.0.1:0"]).unwrap();
+    let all = |view: &ResourceView| view.allocatable == 32;
+    scene.kubelet.wait_for(CY, all, DEADLINE).await.unwrap();
+    until(&daemon, "/readyz", "ok").await;
+    until(&daemon, "/healthz", "ok").await;
+    let devices = |health, count| {
+        format!("qat_plugin_devices{{resource=\"{CY}\",health=\"{health}\"}} {count}")
+    };
+    until(&daemon, "/metrics", &devices("healthy", 32)).await;
+
+    let pod = scene.kubelet.admit([(CY, 1)]).await.unwrap();
+    let calls = |call| {
+        format!("qat_plugin_calls_total{{resource=\"{CY}\",call=\"{call}\",result=\"ok\"}} 1")
+    };
+    until(&daemon, "/metrics", &calls("allocate")).await;
+    until(&daemon, "/metrics", &calls("pre_start")).await;
+    assert!(scene.kubelet.delete(&pod));
+
+    let vf = scene.node.vfs()[0];
+    scene.node.unbind(vf).unwrap();
+    until(&daemon, "/metrics", &devices("unhealthy", 1)).await;
+    until(
+        &daemon,
+        "/metrics",
+        "qat_plugin_withheld{reason=\"not-bound\"} 1",
+    )
+    .await;
+    scene.node.bind(vf, "vfio-pci").unwrap();
+    until(&daemon, "/metrics", &devices("unhealthy", 0)).await;
+    let text = get(&daemon, "/metrics").await;
+    assert!(!text.contains("not-bound"), "{text}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    scene.end(daemon).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_kubelet_it_is_alive_and_not_ready() {
+    let scene = Scene::new(Machine::profile(Profile::Xeon4xxx))
+        .await
+        .unwrap();
+    scene.kubelet.stop().await;
+    let daemon = scene.daemon(&["--admin=127.0.0.1:0"]).unwrap();
+    until(&daemon, "/healthz", "ok").await;
+    until(&daemon, "/readyz", &format!("{CY}: there is no kubelet")).await;
+    scene.end(daemon).await.unwrap();
+}
