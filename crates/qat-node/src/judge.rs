@@ -75,6 +75,13 @@ impl NodeState {
             .collect()
     }
 
+    /// When the next VF may leave its pool, after `now`.
+    pub fn farewell(&self, now: Instant) -> Option<Instant> {
+        let vfs = self.pools.values().flat_map(BTreeMap::values);
+        let times = vfs.filter_map(|vf| Some(vf.leaving? + FAREWELL));
+        times.filter(|at| *at > now).min()
+    }
+
     /// Whether some verdict depends on what pods hold and may change with it.
     pub fn waits_for_pods(&self) -> bool {
         let mut vfs = self.pools.values().flat_map(BTreeMap::values);

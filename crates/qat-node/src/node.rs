@@ -112,7 +112,10 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
                     hearing: inbox.hints.hears_the_kernel(),
                     ..owner.expect()
                 };
-                inbox.looked(Instant::now() + settings.pace.pause(expect));
+                let now = Instant::now();
+                let pause = now + settings.pace.pause(expect);
+                let farewell = owner.publish.borrow().farewell(now);
+                inbox.looked(farewell.map_or(pause, |at| pause.min(at)));
             }
         }
     }

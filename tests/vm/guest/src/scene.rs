@@ -15,7 +15,7 @@ use crate::holder::ends_within;
 const KUBELET: &str = "/var/lib/kubelet/device-plugins";
 
 /// How long anything that must happen may take on an emulated and busy processor.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A kubelet and the daemon. There are no pods.
 pub(crate) struct Scene {
