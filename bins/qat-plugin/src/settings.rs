@@ -143,7 +143,7 @@ pub(crate) fn resolve(
     let (binding, unbound) = match manage {
         Some(false) => (None, Some("--manage-binding is false")),
         None if vfio_host::is_read_only(&roots.sysfs) => (None, Some("sysfs is read-only")),
-        _ => (keeper(&roots, state_dir, &families, &drivers), None),
+        _ => (keeper(&roots, &state_dir, &families, &drivers), None),
     };
     Ok(Settings {
         node: NodeSettings {
@@ -156,6 +156,7 @@ pub(crate) fn resolve(
             policy,
             pace,
             metrics: Arc::default(),
+            state_dir,
             binding,
         },
         admin,
@@ -327,7 +328,7 @@ impl Check<'_> {
 /// What it takes to keep VFs bound.
 fn keeper(
     roots: &Roots,
-    state_dir: PathBuf,
+    state_dir: &Path,
     families: &BTreeSet<Family>,
     wanted: &VfDrivers,
 ) -> Option<KeeperSettings> {
@@ -338,7 +339,7 @@ fn keeper(
     };
     let tools = Tools {
         host,
-        state_dir,
+        state_dir: state_dir.to_path_buf(),
         workers: worker::command(&roots.sysfs),
     };
     let driver = match wanted {

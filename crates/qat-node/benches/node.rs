@@ -47,6 +47,7 @@ impl Bench {
             policy: AllocationPolicy::None,
             pace: Pace::AsNeeded,
             metrics: Arc::default(),
+            state_dir: dir.path().join("state"),
             binding: None,
         };
         Self {

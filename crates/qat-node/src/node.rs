@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::binding::{Keeper, KeeperSettings, Report};
-use crate::hints::{Debounce, Expect, Hints, Pace};
+use crate::hints::{Debounce, Expect, Hints, News, Pace, Scope};
 use crate::journal::{Journal, facts};
 use crate::judge::doubtful;
 use crate::metrics::BEAT;
@@ -58,6 +59,8 @@ pub struct NodeSettings {
     pub pace: Pace,
     /// What is counted, and whether all is well.
     pub metrics: Arc<Metrics>,
+    /// Where locks and records are. It need not exist.
+    pub state_dir: PathBuf,
     /// What it takes to keep VFs bound; `None`: nothing is bound.
     pub binding: Option<KeeperSettings>,
 }
@@ -98,16 +101,26 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
                 if let Some(keeper) = &mut owner.keeper {
                     keeper.note(report, Instant::now());
                 }
-                owner.turn().await;
+                owner.turn(&Scope::everything()).await;
             }
             Event::Pulse => {
                 if owner.pulse.take(Instant::now()) {
-                    owner.turn().await;
+                    owner.turn(&Scope::default()).await;
                 }
             }
             Event::Due => {
+                let News {
+                    mut scope,
+                    recoveries,
+                } = inbox.hints.take();
+                if inbox.next_look <= Instant::now() {
+                    scope = Scope::everything();
+                }
+                for (function, recovery) in recoveries {
+                    owner.pulse.recovers(function, recovery, Instant::now());
+                }
                 stop.run_until_cancelled(owner.ask()).await;
-                owner.turn().await;
+                owner.turn(&scope).await;
                 let expect = Expect {
                     hearing: inbox.hints.hears_the_kernel(),
                     ..owner.expect()
@@ -115,7 +128,13 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
                 let now = Instant::now();
                 let pause = now + settings.pace.pause(expect);
                 let farewell = owner.publish.borrow().farewell(now);
-                inbox.looked(farewell.map_or(pause, |at| pause.min(at)));
+                let next = farewell.map_or(pause, |at| pause.min(at));
+                // A look at a part is no reason to put off the next at everything.
+                inbox.looked(if scope.is_everything() {
+                    next
+                } else {
+                    next.min(inbox.next_look)
+                });
             }
         }
     }
@@ -208,7 +227,7 @@ impl Owner {
         settings.metrics.watch(supervisor.states());
         let owner = Self {
             looker: Looker::new(roots, settings.rules()),
-            pulse: Pulse::new(roots, HealthRules::default()),
+            pulse: Pulse::new(roots, HealthRules::default(), &settings.state_dir),
             journal: Journal::default(),
             blind: None,
             stirred: Instant::now(),
@@ -259,12 +278,12 @@ impl Owner {
     }
 
     /// Looks, judges, publishes.
-    async fn turn(&mut self) {
+    async fn turn(&mut self, scope: &Scope) {
         let before = Arc::clone(&self.publish.borrow());
         let began = Instant::now();
         let sick = self.pulse.sick();
         self.looker.tell(sick.clone());
-        let look = match self.looker.look(&before.advertised()) {
+        let look = match self.looker.look_at(scope, &before.advertised()) {
             Ok(look) => look,
             Err(error) => {
                 self.be_blind(chain(&error));
@@ -274,7 +293,11 @@ impl Owner {
         if self.blind.take().is_some() {
             info!("the PCI bus can be read again");
         }
-        debug!(file_system_calls = look.calls, "looked");
+        debug!(
+            file_system_calls = look.calls,
+            partial = look.partial,
+            "looked"
+        );
         self.metrics.looked(&look, &sick, began.elapsed());
         self.pulse.attend(&look.inventory, Instant::now());
         self.ledger

@@ -1,29 +1,54 @@
 //! The one who takes the PFs' pulse.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process;
 use std::time::Duration;
 
-use qat_policy::health::{HealthRules, PfHealth, Sickness, heartbeat_period, read_vitals};
+use qat_policy::health::{
+    Care, HealthRules, PfHealth, Recovery, Sickness, Vitals, heartbeat_period, read_vitals,
+};
 use qat_policy::{DebugfsRoot, Family, Inventory};
 use sysfs_pci::{PciAddress, SysfsRoot};
 use tokio::time::Instant;
 
 use crate::Roots;
 
-/// The shortest time between two checks of a PF. The driver wants to be left alone for its own period, and a check that
-/// comes sooner is refused; twice that leaves room for another program that looks now and then.
-const SHORTEST: Duration = Duration::from_secs(2);
+/// How often everything is read of a PF that is well, what does not change soon included.
+const THOROUGHLY: Duration = Duration::from_secs(30);
+
+/// The name of the lock in the state directory.
+const LOCK: &str = "heartbeat.lock";
 
 /// Checks PFs, each at its own time, and keeps their verdicts.
 ///
-/// Checks are made by reading, and the kernel makes none by itself, so this is what finds a device that died. Where
-/// debugfs is not mounted or may not be read nothing is known of heartbeats, and nothing is concluded.
+/// Checks are made by reading, and the kernel makes none by itself, so this is what finds a device that died. A check that
+/// follows another too soon is refused, so there is to be one that makes them: who has the lock `heartbeat.lock` in the
+/// state directory. Others read the rest, and take over when the lock is free. Where debugfs is not mounted or may not be
+/// read nothing is known of heartbeats, and nothing is concluded.
+///
+/// The files are opened anew for each reading: an open file in debugfs would keep the driver's module from being
+/// unloaded.
 #[derive(Debug)]
 pub struct Pulse {
     sysfs: SysfsRoot,
     debugfs: DebugfsRoot,
     rules: HealthRules,
+    poller: Poller,
     pfs: BTreeMap<PciAddress, Patient>,
+}
+
+/// Who makes the checks of this node's heartbeats.
+#[derive(Debug)]
+enum Poller {
+    /// We do, and hold the lock; or there is nowhere to put one.
+    Us { _lock: Option<File> },
+    /// Perhaps another process: its lock is asked for at each check.
+    Unknown { path: PathBuf },
+    /// Nobody: it is not wanted.
+    Nobody,
 }
 
 #[derive(Debug)]
@@ -32,18 +57,26 @@ struct Patient {
     health: PfHealth,
     period: Duration,
     next: Instant,
-    /// Whether it was checked before.
-    checked: bool,
+    /// When to read everything again.
+    thoroughly: Instant,
 }
 
 impl Pulse {
-    /// Knows no PF yet.
+    /// Knows no PF yet. The lock is in `state_dir`; where that cannot be written to, there is none.
     #[must_use]
-    pub fn new(roots: &Roots, rules: HealthRules) -> Self {
+    pub fn new(roots: &Roots, rules: HealthRules, state_dir: &Path) -> Self {
+        let poller = if rules.heartbeat {
+            Poller::Unknown {
+                path: state_dir.join(LOCK),
+            }
+        } else {
+            Poller::Nobody
+        };
         Self {
             sysfs: roots.sysfs.clone(),
             debugfs: roots.debugfs.clone(),
             rules,
+            poller,
             pfs: BTreeMap::new(),
         }
     }
@@ -66,9 +99,9 @@ impl Pulse {
                 Patient {
                     family: seen.family,
                     health: PfHealth::default(),
-                    period: SHORTEST.max(period.saturating_mul(2)),
+                    period: self.rules.check_interval.max(period.saturating_mul(2)),
                     next: now,
-                    checked: false,
+                    thoroughly: now,
                 }
             });
         }
@@ -82,35 +115,92 @@ impl Pulse {
 
     /// Makes the checks that are due, and returns whether a verdict changed.
     pub fn take(&mut self, now: Instant) -> bool {
+        let heartbeat = self.poller.is_us();
         let mut changed = false;
         for (pf, patient) in &mut self.pfs {
             if patient.next > now {
                 continue;
             }
             let before = patient.health.sick();
+            let care = if before.is_some() || patient.thoroughly <= now {
+                patient.thoroughly = now + THOROUGHLY;
+                Care::Thorough
+            } else {
+                Care::Usual
+            };
+            let known = patient.health.vitals();
             let vitals = read_vitals(
                 &self.sysfs,
                 &self.debugfs,
                 patient.family,
                 *pf,
-                patient.health.counters(),
+                known,
+                care,
+                heartbeat,
             );
-            if !patient.checked {
-                patient.checked = true;
+            if *known == Vitals::default() {
                 tracing::debug!(%pf, every = ?patient.period, first = ?vitals, "the PF's health is checked");
             }
-            patient.health.note(&vitals, self.rules);
+            patient.health.note(vitals, self.rules);
             patient.next = now + patient.period;
             changed |= patient.health.sick() != before;
         }
         changed
     }
 
+    /// Takes note of what the kernel tells of a recovery, and returns whether that changed a verdict. Functions that are no
+    /// PFs of ours are passed over.
+    pub fn recovers(&mut self, function: PciAddress, recovery: Recovery, now: Instant) -> bool {
+        let Some(patient) = self.pfs.get_mut(&function) else {
+            return false;
+        };
+        let before = patient.health.sick();
+        patient.health.note_recovery(recovery);
+        patient.thoroughly = now;
+        patient.health.sick() != before
+    }
+
+    /// The health of each PF that runs.
+    pub fn pfs(&self) -> impl Iterator<Item = (PciAddress, &PfHealth)> {
+        self.pfs.iter().map(|(pf, patient)| (*pf, &patient.health))
+    }
+
     /// What is wrong with whom.
     #[must_use]
     pub fn sick(&self) -> BTreeMap<PciAddress, Sickness> {
-        let pfs = self.pfs.iter();
-        pfs.filter_map(|(pf, patient)| Some((*pf, patient.health.sick()?)))
+        self.pfs()
+            .filter_map(|(pf, health)| Some((pf, health.sick()?)))
             .collect()
     }
+}
+
+impl Poller {
+    /// Whether this process makes the checks, now that it may try to.
+    fn is_us(&mut self) -> bool {
+        let path = match self {
+            Self::Us { .. } => return true,
+            Self::Nobody => return false,
+            Self::Unknown { path } => path,
+        };
+        match lock(path) {
+            Ok(lock) => *self = Self::Us { _lock: Some(lock) },
+            Err(TryLockError::WouldBlock) => return false,
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(path = %path.display(), %error, "no lock, so heartbeats are checked without one");
+                *self = Self::Us { _lock: None };
+            }
+        }
+        true
+    }
+}
+
+/// Takes the lock, and writes into it who has it.
+fn lock(path: &Path) -> Result<File, TryLockError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let mut file = options.open(path).map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    // For people only.
+    let _written = writeln!(file, "qat-plugin, process {}", process::id());
+    Ok(file)
 }

@@ -10,7 +10,7 @@ use crate::address::PciAddress;
 use crate::cpus::CpuList;
 use crate::driver::DriverName;
 use crate::error::AttrError;
-use crate::fs::{Base, link_value, list, read_number, read_text, read_text_at};
+use crate::fs::{Base, link_value, list, read_bytes, read_number, read_text, read_text_at};
 use crate::identity::Identity;
 use crate::numbers::{IommuGroupId, NumaNode, VfIndex};
 use crate::root::SysfsRoot;
@@ -100,6 +100,28 @@ pub fn local_cpus(root: &SysfsRoot, address: PciAddress) -> Result<CpuList, Attr
 /// Any [`AttrError`].
 pub fn enable_count(root: &SysfsRoot, address: PciAddress) -> Result<u32, AttrError> {
     read_number(&root.pci_device(address).join("enable"))
+}
+
+/// Reads whether a function answers on the bus: the first four bytes of its configuration space (`config`) are
+/// not all ones, which is what a read gets that nobody answers.
+///
+/// Not to be asked of a virtual function: its own vendor and device read as all ones by the SR-IOV
+/// specification (3.4.1.1). While the kernel resets the function the read waits for the end of that, up to a
+/// second or so; a kernel that waits for a user of the function does not stand in the way.
+///
+/// Costs three calls.
+///
+/// # Errors
+///
+/// Any [`AttrError`]; [`AttrError::Invalid`] if there are fewer than four bytes.
+pub fn is_on_the_bus(root: &SysfsRoot, address: PciAddress) -> Result<bool, AttrError> {
+    let path = root.pci_device(address).join("config");
+    let bytes = read_bytes(&path)?;
+    let Some(ids) = bytes.first_chunk::<4>() else {
+        let found = format!("{} bytes", bytes.len());
+        return Err(AttrError::invalid(&path, &found, "at least 4 bytes"));
+    };
+    Ok(*ids != [0xff; 4])
 }
 
 /// Reads how many virtual functions a physical function can have (`sriov_totalvfs`).

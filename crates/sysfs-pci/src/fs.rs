@@ -108,12 +108,27 @@ pub fn read_text(path: &Path) -> Result<String, AttrError> {
     read_text_at(Base::cwd(), path)
 }
 
+/// Reads an attribute that need not be text: at most 4096 bytes.
+///
+/// Costs three calls: open, read, close. One if it cannot be opened.
+///
+/// # Errors
+///
+/// [`AttrError::Missing`], [`AttrError::Vanished`] or [`AttrError::Read`] as the kernel answers.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, AttrError> {
+    read_bytes_at(Base::cwd(), path)
+}
+
+fn read_bytes_at(base: Base<'_>, path: &Path) -> Result<Vec<u8>, AttrError> {
+    let mut page = [MaybeUninit::<u8>::uninit(); PAGE];
+    open(base, path, OFlags::empty())
+        .and_then(|file| call(|| read(&file, &mut page[..]).map(|(bytes, _)| bytes.to_vec())))
+        .map_err(|errno| base.refused(path, errno))
+}
+
 /// [`read_text`] from a base.
 pub(crate) fn read_text_at(base: Base<'_>, path: &Path) -> Result<String, AttrError> {
-    let mut page = [MaybeUninit::<u8>::uninit(); PAGE];
-    let bytes = open(base, path, OFlags::empty())
-        .and_then(|file| call(|| read(&file, &mut page[..]).map(|(bytes, _)| bytes.to_vec())))
-        .map_err(|errno| base.refused(path, errno))?;
+    let bytes = read_bytes_at(base, path)?;
     let mut text = String::from_utf8(bytes).map_err(|_not_utf8| AttrError::NotText {
         path: base.full(path),
     })?;
@@ -224,6 +239,15 @@ pub(crate) fn stat_at(base: Base<'_>, path: &Path) -> Result<Stat, Errno> {
         device_numbers: (major(raw.st_rdev), minor(raw.st_rdev)),
         inode: raw.st_ino,
         mode: raw.st_mode,
+    })
+}
+
+/// The entry itself, links not followed, as a listing of its directory would have it. Costs one call.
+pub(crate) fn entry_at(base: Base<'_>, name: &str) -> Result<Entry, Errno> {
+    let raw: RawStat = call(|| statat(base.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
+    Ok(Entry {
+        name: name.to_owned(),
+        inode: raw.st_ino,
     })
 }
 

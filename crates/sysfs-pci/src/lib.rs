@@ -127,8 +127,8 @@ mod write;
 
 pub use self::address::PciAddress;
 pub use self::attributes::{
-    driver, drivers_autoprobe, enable_count, identity, iommu_group, local_cpus, numa_node, physfn,
-    total_vfs, vf_links, vf_offset, vf_stride,
+    driver, drivers_autoprobe, enable_count, identity, iommu_group, is_on_the_bus, local_cpus,
+    numa_node, physfn, total_vfs, vf_links, vf_offset, vf_stride,
 };
 pub use self::cpus::CpuList;
 pub use self::driver::DriverName;

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::address::PciAddress;
 use crate::error::{AttrError, ScanError};
-use crate::fs::Dir;
+use crate::fs::{Base, Dir, Entry, entry_at};
 use crate::ids::PciId;
 use crate::numbers::IommuGroupId;
 use crate::root::SysfsRoot;
-use crate::snapshot::{NeighbourDriver, Role, ScanFailure, Snapshot};
+use crate::snapshot::{Neighbour, NeighbourDriver, Role, ScanFailure, Snapshot};
 use crate::visit::{Known, Visit};
 
 /// How closely the caller wants to look at a function, decided by its ids.
@@ -47,7 +47,8 @@ pub enum Depth {
 ///
 /// The last call looks for `vfio-dev`, by which a variant driver of VFIO is known.
 /// A second scan looks once more (1) for the group of a [`Depth::Identity`] function that had
-/// none. None of these calls can block behind a stuck unbind.
+/// none. To [`refresh`](Self::refresh) some functions costs 2 calls, and for each of them 1 more than a later scan pays
+/// for it. None of these calls can block behind a stuck unbind.
 #[derive(Debug)]
 pub struct Scanner {
     root: SysfsRoot,
@@ -114,24 +115,20 @@ impl Scanner {
     ///
     /// As [`scan`].
     pub fn scan(&mut self, depth: &dyn Fn(PciId) -> Depth) -> Result<Snapshot, ScanError> {
-        let refused = |error: AttrError| ScanError::NoPciBus {
-            source: error.os_error(),
-            path: error.path().to_owned(),
-        };
         // It stays open while its entries are looked at, each by a path relative to it.
-        let directory = Dir::open(self.root.pci_devices()).map_err(refused)?;
-        let mut entries = directory.entries().map_err(refused)?;
+        let directory = Dir::open(self.root.pci_devices()).map_err(|error| refused(&error))?;
+        let mut entries = directory.entries().map_err(|error| refused(&error))?;
         let base = directory.base();
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
 
         let mut snapshot = Snapshot::default();
-        let mut visits = BTreeMap::new();
+        let mut visited = BTreeSet::new();
         for entry in entries {
             match entry.name.parse() {
                 Ok(address) => {
                     let visit = Visit::new(address, entry, base);
                     self.visit(&visit, depth, &mut snapshot);
-                    visits.insert(address, visit);
+                    visited.insert(address);
                 }
                 Err(error) => snapshot.failures.push(ScanFailure {
                     error: AttrError::unparsed(&base.full(Path::new(&entry.name)), error),
@@ -140,11 +137,59 @@ impl Scanner {
                 }),
             }
         }
-        self.known.retain(|address, _| visits.contains_key(address));
+        self.known.retain(|address, _| visited.contains(address));
         number_vfs(&mut snapshot);
-        read_shared_drivers(&mut snapshot, &visits);
+        read_shared_drivers(&mut snapshot, base, &|_| true);
         snapshot.failures.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(snapshot)
+    }
+
+    /// Looks again at some functions, of which the kernel has said that something happened to them, and puts what is there now
+    /// into a snapshot that this scanner has made. The result is that of a [`scan`](Self::scan) if nothing happened to
+    /// the others. What it costs does not depend on how many others there are.
+    ///
+    /// A function that is gone leaves the snapshot; one that is new enters it. Virtual functions that a physical one of
+    /// `addresses` has links to, and that do not know it yet, are looked at as well: the kernel tells of them before
+    /// it has made both links. Returns all that were looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`scan`]; the snapshot is as it was.
+    pub fn refresh(
+        &mut self,
+        snapshot: &mut Snapshot,
+        addresses: &BTreeSet<PciAddress>,
+        depth: &dyn Fn(PciId) -> Depth,
+    ) -> Result<BTreeSet<PciAddress>, ScanError> {
+        let directory = Dir::open(self.root.pci_devices()).map_err(|error| refused(&error))?;
+        let base = directory.base();
+        snapshot.vanished.clear();
+        let mut seen = BTreeSet::new();
+        let mut next = addresses.clone();
+        while !next.is_empty() {
+            for address in &next {
+                snapshot.forget(*address);
+                match entry_at(base, &address.to_string()) {
+                    Ok(entry) => {
+                        let visit = Visit::new(*address, entry, base);
+                        self.visit(&visit, depth, snapshot);
+                    }
+                    // Gone, or as good as gone: nothing can be read of it.
+                    Err(_) => {
+                        self.known.remove(address);
+                    }
+                }
+            }
+            seen.append(&mut next);
+            next.extend(strangers(snapshot, &seen));
+        }
+        number_vfs(snapshot);
+        let stale = |neighbour: &Neighbour| {
+            seen.contains(&neighbour.address) || neighbour.driver == NeighbourDriver::NotRead
+        };
+        read_shared_drivers(snapshot, base, &stale);
+        snapshot.failures.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(seen)
     }
 
     /// Puts one entry where it belongs in the snapshot.
@@ -208,16 +253,43 @@ fn number_vfs(snapshot: &mut Snapshot) {
     }
 }
 
-/// Reads the drivers of neighbours that share a group with a function: they decide whether the
+/// Virtual functions that a physical one of these has links to, but that do not know of it.
+fn strangers(snapshot: &Snapshot, looked_at: &BTreeSet<PciAddress>) -> Vec<PciAddress> {
+    let pfs = looked_at.iter().filter_map(|pf| snapshot.functions.get(pf));
+    let links = pfs.filter_map(|function| match &function.role {
+        Role::Physical(sriov) => Some(sriov.vfs.values().map(|vf| (function.address, *vf))),
+        Role::Virtual { .. } | Role::Standalone { .. } => None,
+    });
+    let knows = |pf, vf: &PciAddress| {
+        let role = snapshot.functions.get(vf).map(|function| &function.role);
+        matches!(role, Some(Role::Virtual { pf: known, .. }) if *known == pf)
+    };
+    links
+        .flatten()
+        .filter(|(pf, vf)| !looked_at.contains(vf) && !knows(*pf, vf))
+        .map(|(_, vf)| vf)
+        .collect()
+}
+
+/// Reads the drivers of neighbours that share a group with a function, if they are `wanted`: they decide whether the
 /// group can be handed out. A neighbour stays whatever the answer is.
-fn read_shared_drivers(snapshot: &mut Snapshot, visits: &BTreeMap<PciAddress, Visit<'_>>) {
+fn read_shared_drivers(
+    snapshot: &mut Snapshot,
+    base: Base<'_>,
+    wanted: &dyn Fn(&Neighbour) -> bool,
+) {
     let functions = snapshot.functions.values();
     let groups: BTreeSet<IommuGroupId> = functions.filter_map(|f| f.iommu_group).collect();
     for neighbour in snapshot.neighbours.values_mut() {
         let shares = neighbour.iommu_group.is_some_and(|g| groups.contains(&g));
-        let Some(visit) = visits.get(&neighbour.address).filter(|_| shares) else {
+        if !shares {
+            neighbour.driver = NeighbourDriver::NotRead;
+        }
+        if !shares || !wanted(neighbour) {
             continue;
-        };
+        }
+        let name = neighbour.address.to_string();
+        let visit = Visit::new(neighbour.address, Entry { name, inode: 0 }, base);
         neighbour.driver = visit.neighbour_driver().unwrap_or_else(|error| {
             let failure = visit.failure(error);
             // The visit itself may have met the same.
@@ -226,5 +298,13 @@ fn read_shared_drivers(snapshot: &mut Snapshot, visits: &BTreeMap<PciAddress, Vi
             }
             NeighbourDriver::Unreadable
         });
+    }
+}
+
+/// The error of a list that cannot be had.
+fn refused(error: &AttrError) -> ScanError {
+    ScanError::NoPciBus {
+        source: error.os_error(),
+        path: error.path().to_owned(),
     }
 }

@@ -169,4 +169,12 @@ impl Snapshot {
             },
         }
     }
+
+    /// Removes all that is said of a function.
+    pub(crate) fn forget(&mut self, address: PciAddress) {
+        self.functions.remove(&address);
+        self.neighbours.remove(&address);
+        self.failures
+            .retain(|failure| failure.address != Some(address));
+    }
 }

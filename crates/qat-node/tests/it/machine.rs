@@ -39,6 +39,7 @@ impl Site {
             policy: AllocationPolicy::None,
             pace: Pace::AsNeeded,
             metrics: Arc::default(),
+            state_dir: dir.path().join("state"),
             binding: None,
         };
         let looker = Looker::new(&settings.roots, settings.rules());

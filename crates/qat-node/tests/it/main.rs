@@ -11,6 +11,7 @@ mod config;
 mod judging;
 mod ledger;
 mod machine;
+mod partial;
 #[cfg(feature = "probe")]
 mod probe;
 mod pulse;

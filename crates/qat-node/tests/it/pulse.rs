@@ -21,7 +21,11 @@ struct Ward {
 impl Ward {
     fn new() -> Self {
         let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
-        let mut pulse = Pulse::new(&site.settings.roots, HealthRules::default());
+        let mut pulse = Pulse::new(
+            &site.settings.roots,
+            HealthRules::default(),
+            &site.settings.state_dir,
+        );
         let look = site.look();
         let now = Instant::now();
         pulse.attend(&look.inventory, now);

@@ -1,92 +1,211 @@
 use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 
-fn vitals(beat: Beat, failed: u64, fatal: u64) -> Vitals {
+const ALIVE: Reading<Beat> = Reading::Value(Beat::Alive);
+const DEAD: Reading<Beat> = Reading::Value(Beat::Dead);
+
+fn vitals(beat: Reading<Beat>, failed: u64, fatal: u64) -> Vitals {
     Vitals {
         beat,
-        counters: Counters {
-            failed: Some(failed),
-            fatal: Some(fatal),
-        },
+        failed: Reading::Value(failed),
+        ras: errors(fatal),
+        ..Vitals::default()
+    }
+}
+
+fn errors(fatal: u64) -> Errors {
+    Errors {
+        fatal: Reading::Value(fatal),
+        ..Errors::default()
     }
 }
 
 fn alive() -> Vitals {
-    vitals(Beat::Alive, 0, 0)
+    vitals(ALIVE, 0, 0)
 }
 
 fn after(readings: &[Vitals]) -> Option<Sickness> {
     let mut health = PfHealth::default();
     for reading in readings {
-        health.note(reading, HealthRules::default());
+        health.note(reading.clone(), HealthRules::default());
     }
     health.sick()
 }
 
 #[test]
 fn one_failure_is_enough_and_three_good_checks_heal() {
-    let dead = vitals(Beat::Dead, 1, 0);
+    let dead = vitals(DEAD, 1, 0);
     assert_eq!(after(&[alive()]), None);
     let sick = Some(Sickness::Heartbeat { failed: 1 });
     assert_eq!(after(&[alive(), dead.clone()]), sick);
     assert_eq!(after(&[dead.clone(), alive(), alive()]), sick);
     assert_eq!(after(&[dead.clone(), alive(), alive(), alive()]), None);
     // Three in a row.
-    let unclear = vitals(Beat::Unclear(Unclear::Refused), 1, 0);
+    let unclear = vitals(Reading::Unknown(Unclear::Refused), 1, 0);
     assert_eq!(
         after(&[dead, alive(), alive(), unclear, alive(), alive()]),
         sick
     );
 }
 
-#[test]
-fn what_is_not_known_is_not_sick() {
-    for why in [
-        Unclear::NoFile,
-        Unclear::Refused,
-        Unclear::Unreadable {
-            why: "x".to_owned(),
-        },
-    ] {
-        let unclear = vitals(Beat::Unclear(why), 7, 7);
-        assert_eq!(after(&vec![unclear; 9]), None);
-    }
+fn unclear() -> Vec<Reading<Beat>> {
+    let why = "x".to_owned();
+    vec![
+        Reading::Unknown(Unclear::NotAsked),
+        Reading::Unknown(Unclear::NoFile),
+        Reading::Unknown(Unclear::Denied),
+        Reading::Unknown(Unclear::Refused),
+        Reading::Unknown(Unclear::Elsewhere),
+        Reading::Failed { why },
+    ]
 }
 
 #[test]
-fn fatal_errors_count_when_they_rise() {
-    let errors = |count| vitals(Beat::Alive, 0, count);
+fn what_is_not_known_is_not_sick() {
+    for beat in unclear() {
+        assert_eq!(after(&vec![vitals(beat, 7, 7); 9]), None);
+    }
+    let nothing = Vitals {
+        beat: ALIVE,
+        ..Vitals::default()
+    };
+    // A counter that comes to be known, or is lost and found, has not risen.
+    assert_eq!(after(&[nothing.clone(), vitals(ALIVE, 0, 3)]), None);
+    let found = [vitals(ALIVE, 0, 3), nothing, vitals(ALIVE, 0, 3)];
+    assert_eq!(after(&found), None);
+}
+
+#[test]
+fn fatal_errors_last_until_their_counter_starts_anew() {
+    let errors = |count| vitals(ALIVE, 0, count);
     // What was there before anybody looked is history.
     assert_eq!(after(&[errors(4), errors(4)]), None);
-    assert_eq!(
-        after(&[errors(4), errors(5)]),
-        Some(Sickness::Fatal { errors: 5 })
-    );
+    let five = Some(Sickness::Fatal { errors: 5 });
+    assert_eq!(after(&[errors(4), errors(5)]), five);
+    let lasting = [errors(4), errors(5), errors(5), errors(5), errors(5)];
+    assert_eq!(after(&lasting), five, "a heartbeat proves nothing");
     // A counter that starts anew is no news, and the device was started anew.
     assert_eq!(after(&[errors(4), errors(0), errors(0)]), None);
     let again = [errors(4), errors(5), errors(0), errors(0), errors(0)];
     assert_eq!(after(&again), None);
 }
 
+/// The counters are 64 bits wide in debugfs and 32 in `qat_ras`: one that wraps starts anew.
+#[test]
+fn a_counter_that_wraps_is_one_that_starts_anew() {
+    let last = u64::from(u32::MAX);
+    assert_eq!(after(&[vitals(ALIVE, 0, last), vitals(ALIVE, 0, 0)]), None);
+    let wrapped = [
+        vitals(ALIVE, 0, last),
+        vitals(ALIVE, 0, 0),
+        vitals(ALIVE, 0, 1),
+    ];
+    assert_eq!(after(&wrapped), Some(Sickness::Fatal { errors: 1 }));
+}
+
+#[test]
+fn the_bus_has_its_say() {
+    let with = |change: fn(&mut Vitals)| {
+        let mut vitals = alive();
+        change(&mut vitals);
+        vitals
+    };
+    let counted = with(|vitals| vitals.aer = errors(1));
+    let before = with(|vitals| vitals.aer = errors(0));
+    let sick = after(&[before.clone(), counted.clone()]);
+    assert_eq!(sick, Some(Sickness::BusErrors { errors: 1 }));
+    let over = [
+        before,
+        counted.clone(),
+        counted.clone(),
+        counted.clone(),
+        counted,
+    ];
+    assert_eq!(
+        after(&over),
+        None,
+        "the count stays, and the device is well"
+    );
+    let off = with(|vitals| {
+        vitals.on_the_bus = Reading::Value(false);
+        vitals.beat = Reading::Unknown(Unclear::NoFile);
+    });
+    assert_eq!(after(&[alive(), off]), Some(Sickness::OffTheBus));
+    let down = with(|vitals| vitals.up = Reading::Value(false));
+    assert_eq!(after(&[alive(), down]), Some(Sickness::Down));
+}
+
+#[test]
+fn a_recovery_is_believed_when_checks_confirm_it() {
+    let rules = HealthRules::default();
+    for end in [None, Some(Recovery::Succeeded), Some(Recovery::Failed)] {
+        let mut health = PfHealth::default();
+        health.note(alive(), rules);
+        health.note_recovery(Recovery::Begun);
+        assert_eq!(health.sick(), Some(Sickness::Recovering));
+        if let Some(end) = end {
+            health.note_recovery(end);
+        }
+        assert!(health.sick().is_some(), "{end:?}");
+        for _ in 0..rules.good_checks {
+            assert!(health.sick().is_some());
+            health.note(alive(), rules);
+        }
+        // The event of the end may be lost.
+        assert_eq!(health.sick(), None, "{end:?}");
+    }
+}
+
+#[test]
+fn without_a_heartbeat_a_pf_can_still_recover() {
+    let none = Vitals {
+        beat: Reading::Unknown(Unclear::NoFile),
+        ..Vitals::default()
+    };
+    let mut health = PfHealth::default();
+    health.note_recovery(Recovery::Begun);
+    for _ in 0..3 {
+        health.note(none.clone(), HealthRules::default());
+    }
+    assert_eq!(health.sick(), None);
+}
+
+#[test]
+fn refusals_in_a_row_are_counted() {
+    let mut health = PfHealth::default();
+    for _ in 0..4 {
+        let refused = vitals(Reading::Unknown(Unclear::Refused), 0, 0);
+        health.note(refused, HealthRules::default());
+    }
+    assert_eq!((health.refused(), health.sick()), (4, None));
+    health.note(alive(), HealthRules::default());
+    assert_eq!(health.refused(), 0);
+}
+
 fn reading() -> impl Strategy<Value = Vitals> {
     let beat = prop_oneof![
-        3 => Just(Beat::Alive),
-        1 => Just(Beat::Dead),
-        1 => Just(Beat::Unclear(Unclear::Refused)),
-        1 => Just(Beat::Unclear(Unclear::NoFile)),
+        3 => Just(ALIVE),
+        1 => Just(DEAD),
+        1 => Just(Reading::Unknown(Unclear::Refused)),
+        1 => Just(Reading::Unknown(Unclear::NoFile)),
     ];
-    (beat, 0_u64..3, 0_u64..3).prop_map(|(beat, failed, fatal)| vitals(beat, failed, fatal))
+    let rest = (0_u64..3, 0_u64..3, 0_u64..3, any::<bool>());
+    (beat, rest).prop_map(|(beat, (failed, fatal, aer, up))| Vitals {
+        aer: errors(aer),
+        up: Reading::Value(up),
+        ..vitals(beat, failed, fatal)
+    })
 }
 
 proptest! {
     #[test]
     fn a_verdict_does_not_flap(readings in vec(reading(), 0..60), good in 1_u32..6) {
-        let rules = HealthRules { good_checks: good };
+        let rules = HealthRules { good_checks: good, ..HealthRules::default() };
         let mut health = PfHealth::default();
         let mut fell_ill_at = None;
-        for (number, reading) in readings.iter().enumerate() {
+        for (number, reading) in readings.into_iter().enumerate() {
             let was_sick = health.sick().is_some();
             health.note(reading, rules);
             match (was_sick, health.sick().is_some()) {
@@ -104,13 +223,13 @@ proptest! {
     fn a_lasting_fault_is_reported_and_a_cleared_one_heals(readings in vec(reading(), 0..30)) {
         let rules = HealthRules::default();
         let mut health = PfHealth::default();
-        for reading in &readings {
+        for reading in readings {
             health.note(reading, rules);
         }
-        health.note(&vitals(Beat::Dead, 9, 0), rules);
+        health.note(vitals(DEAD, 9, 0), rules);
         prop_assert_eq!(health.sick(), Some(Sickness::Heartbeat { failed: 9 }));
         for _ in 0..rules.good_checks {
-            health.note(&vitals(Beat::Alive, 9, 0), rules);
+            health.note(vitals(ALIVE, 9, 0), rules);
         }
         prop_assert_eq!(health.sick(), None);
     }

@@ -1,9 +1,11 @@
 //! Single attributes, those that can block among them.
 
+use std::fs;
+
 use sysfs_pci::blocking::{MayBlock, driver_override, num_vfs, uevent};
 use sysfs_pci::{
-    AttrError, driver, enable_count, identity, iommu_group, local_cpus, numa_node, physfn,
-    total_vfs, vf_offset, vf_stride,
+    AttrError, driver, enable_count, identity, iommu_group, is_on_the_bus, local_cpus, numa_node,
+    physfn, total_vfs, vf_offset, vf_stride,
 };
 
 use crate::tree::{Tree, VF, at, vf};
@@ -32,6 +34,19 @@ fn each_is_read_from_its_file() {
     assert_eq!(total_vfs(&root, function).unwrap(), None);
     assert_eq!(vf_offset(&root, pf).unwrap(), Some(8));
     assert_eq!(vf_stride(&root, pf).unwrap(), Some(1));
+}
+
+#[test]
+fn a_function_that_has_left_the_bus_reads_as_ones() {
+    let tree = Tree::new().with_pf(0x3d, 1);
+    let (root, pf) = (tree.root(), at("0000:3d:00.0"));
+    tree.write(pf, "config", "\u{6}\u{0}AA\u{0}");
+    assert!(is_on_the_bus(&root, pf).unwrap());
+    fs::write(root.pci_device(pf).join("config"), [0xff; 64]).unwrap();
+    assert!(!is_on_the_bus(&root, pf).unwrap());
+    tree.write(pf, "config", "AA");
+    let error = is_on_the_bus(&root, pf).unwrap_err();
+    assert!(matches!(error, AttrError::Invalid { .. }), "{error:?}");
 }
 
 #[test]

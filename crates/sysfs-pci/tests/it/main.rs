@@ -13,6 +13,7 @@ mod parsers;
 #[cfg(test)]
 mod partial;
 #[cfg(test)]
+mod refresh;
 mod scan;
 #[cfg(test)]
 mod tree;

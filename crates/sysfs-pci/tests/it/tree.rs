@@ -83,10 +83,17 @@ impl Tree {
     /// Replaces the entry of a function by a new one, as if it had been plugged in again.
     pub(crate) fn renew(&self, address: PciAddress) {
         let entry = self.entry(&address.to_string());
-        let fresh = self.directory.path().join("fresh");
-        symlink(fs::read_link(&entry).unwrap(), &fresh).unwrap();
-        // The old entry still exists while the new one is made: their inode numbers differ.
-        fs::rename(fresh, entry).unwrap();
+        let target = fs::read_link(&entry).unwrap();
+        self.bury(address);
+        symlink(target, entry).unwrap();
+    }
+
+    /// Takes the entry of a function away, and keeps it elsewhere: its inode number is not to be used again, as in sysfs.
+    pub(crate) fn bury(&self, address: PciAddress) {
+        let graves = self.directory.path().join("graves");
+        fs::create_dir_all(&graves).unwrap();
+        let number = fs::read_dir(&graves).unwrap().count().to_string();
+        fs::rename(self.entry(&address.to_string()), graves.join(number)).unwrap();
     }
 
     pub(crate) fn write(&self, address: PciAddress, name: &str, content: impl AsRef<[u8]>) {
@@ -108,6 +115,11 @@ impl Tree {
     pub(crate) fn group(&self, address: PciAddress, group: u32) {
         let target = format!("../../../kernel/iommu_groups/{group}");
         self.link(address, "iommu_group", &target);
+    }
+
+    /// Where a file of a function is.
+    pub(crate) fn path(&self, address: PciAddress, name: &str) -> PathBuf {
+        self.device(&address.to_string()).join(name)
     }
 
     pub(crate) fn root(&self) -> SysfsRoot {
