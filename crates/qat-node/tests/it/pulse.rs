@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use node_sim::{Heartbeat, Machine, Profile};
 use qat_node::{NodeState, Pulse, Verdict};
-use qat_policy::health::HealthRules;
+use qat_policy::health::{Beat, HealthRules, Reading, Recovery, Unclear};
 use tokio::time::Instant;
 
 use crate::machine::{Site, judged};
@@ -150,5 +150,62 @@ fn a_pf_is_left_alone_for_as_long_as_it_wants() {
         ward.pulse.due(),
         Some(due),
         "too early, so nothing was read"
+    );
+}
+
+/// A second plugin on the node reads what has no side effects, and takes over when the first has ended.
+#[test]
+fn one_process_checks_the_heartbeats_of_a_node() {
+    let mut ward = Ward::new();
+    let state_dir = ward.site.settings.state_dir.clone();
+    fs::create_dir(&state_dir).unwrap();
+    let rules = HealthRules::default();
+    let mut first = Pulse::new(&ward.site.settings.roots, rules, &state_dir);
+    let mut second = Pulse::new(&ward.site.settings.roots, rules, &state_dir);
+    let look = ward.site.look();
+    for pulse in [&mut first, &mut second] {
+        pulse.attend(&look.inventory, ward.now);
+        pulse.take(ward.now);
+    }
+    let beats = |pulse: &Pulse| {
+        let beats = pulse.pfs().map(|(_, health)| health.vitals().beat.clone());
+        beats.collect::<Vec<_>>()
+    };
+    let here = |beat: &Reading<Beat>| *beat == Reading::Value(Beat::Alive);
+    let elsewhere = |beat: &Reading<Beat>| *beat == Reading::Unknown(Unclear::Elsewhere);
+    assert!(beats(&first).iter().all(here), "{:?}", beats(&first));
+    assert!(beats(&second).iter().all(elsewhere), "{:?}", beats(&second));
+    drop(first);
+    second.take(second.due().unwrap());
+    assert!(beats(&second).iter().any(here), "{:?}", beats(&second));
+}
+
+#[test]
+fn a_pf_that_the_kernel_recovers_is_sick_until_checks_are_good() {
+    let mut ward = Ward::new();
+    let (pf, vf) = (ward.site.node.pfs()[0], ward.site.node.vfs()[0]);
+    assert!(!ward.pulse.recovers(vf, Recovery::Begun, ward.now));
+    assert!(ward.pulse.recovers(pf, Recovery::Begun, ward.now));
+    let (count, reason) = ward.unhealthy();
+    assert_eq!(count, 16);
+    assert!(reason.contains("the kernel recovers it"), "{reason}");
+    assert!(!ward.pulse.recovers(pf, Recovery::Succeeded, ward.now));
+    assert!(ward.pass(3));
+    assert_eq!(ward.unhealthy().0, 0);
+}
+
+#[test]
+fn a_pf_that_left_the_bus_is_said_to() {
+    let mut ward = Ward::new();
+    let pf = ward.site.node.pfs()[0];
+    ward.site.node.set_heartbeat(pf, None).unwrap();
+    let ones = [0xff; 64];
+    ward.site.node.write_attr(pf, "config", &ones).unwrap();
+    // It is asked for when everything is.
+    assert!(ward.pass(16));
+    assert!(
+        ward.unhealthy()
+            .1
+            .contains("does not answer on the PCI bus")
     );
 }
