@@ -106,8 +106,8 @@ pub fn enable_count(root: &SysfsRoot, address: PciAddress) -> Result<u32, AttrEr
 /// not all ones, which is what a read gets that nobody answers.
 ///
 /// Not to be asked of a virtual function: its own vendor and device read as all ones by the SR-IOV
-/// specification (3.4.1.1). While the kernel resets the function the read waits for the end of that, up to a
-/// second or so; a kernel that waits for a user of the function does not stand in the way.
+/// specification (3.4.1.1). While the kernel resets the function the read waits for the end of that, mostly well below a
+/// second, and up to a minute for a device that does not come back; a kernel that waits for a user of the function does not stand in the way.
 ///
 /// Costs three calls.
 ///
