@@ -43,9 +43,9 @@ pub struct Pulse {
 /// Who makes the checks of this node's heartbeats.
 #[derive(Debug)]
 enum Poller {
-    /// We do, and hold the lock; or there is nowhere to put one.
-    Us { _lock: Option<File> },
-    /// Perhaps another process: its lock is asked for at each check.
+    /// We do, and hold the lock.
+    Us { _lock: File },
+    /// Perhaps another process: the lock is asked for at each check.
     Unknown { path: PathBuf },
     /// Nobody: it is not wanted.
     Nobody,
@@ -183,12 +183,10 @@ impl Poller {
             Self::Unknown { path } => path,
         };
         match lock(path) {
-            Ok(lock) => *self = Self::Us { _lock: Some(lock) },
+            Ok(lock) => *self = Self::Us { _lock: lock },
             Err(TryLockError::WouldBlock) => return false,
-            Err(TryLockError::Error(error)) => {
-                tracing::debug!(path = %path.display(), %error, "no lock, so heartbeats are checked without one");
-                *self = Self::Us { _lock: None };
-            }
+            // The directory may come later, made by the binder. Until then there is no lock to respect.
+            Err(TryLockError::Error(_)) => {}
         }
         true
     }

@@ -160,6 +160,11 @@ fn one_process_checks_the_heartbeats_of_a_node() {
     let state_dir = ward.site.settings.state_dir.clone();
     fs::create_dir(&state_dir).unwrap();
     let rules = HealthRules::default();
+    // One that began before there was a directory takes the lock when there is one.
+    ward.pass(1);
+    let taken = fs::read_dir(&state_dir).unwrap().count();
+    assert_eq!(taken, 1, "the lock");
+    ward.pulse = Pulse::new(&ward.site.settings.roots, rules, &state_dir);
     let mut first = Pulse::new(&ward.site.settings.roots, rules, &state_dir);
     let mut second = Pulse::new(&ward.site.settings.roots, rules, &state_dir);
     let look = ward.site.look();
