@@ -204,9 +204,12 @@ async fn sigterm_ends_it_with_an_open_stream_and_takes_the_sockets_along() {
         .await
         .unwrap();
     scene.end(daemon).await.unwrap();
+    // The state directory stays, for the next start.
     let left: Vec<_> = fs::read_dir(scene.node.kubelet_dir())
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(|entry| entry.unwrap())
+        .filter(|entry| !entry.file_type().unwrap().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
         .filter(|name| name.starts_with("qat"))
         .collect();
     assert!(left.is_empty(), "{left:?}");

@@ -20,6 +20,7 @@ mod plugins;
 mod profiles;
 mod provision;
 mod render;
+mod restart;
 mod rivals;
 mod samples;
 mod uio;

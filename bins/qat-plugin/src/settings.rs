@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use plugin_admin::LogFormat;
 use qat_node::binding::{KeeperSettings, Tools};
-use qat_node::config::read_config;
+use qat_node::config::{NodeConfig, parse_time, read_config};
 use qat_node::hints::Pace;
 use qat_node::pools::PoolConfig;
 use qat_node::{NodeSettings, Roots, RootsError, chain};
@@ -18,7 +18,7 @@ use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use vfio_host::{Host, VfioDrivers};
 
 use crate::args::{Line, Places};
-use crate::value::{Setting, Source, parse_time};
+use crate::value::{Setting, Source};
 use crate::worker;
 
 /// Everything the daemon needs to know, validated.
@@ -125,7 +125,7 @@ pub(crate) fn resolve(
         manage_binding,
     );
     let admin = check.value("--admin", args.admin, None, None, admin);
-    let pools = check.pools(args.config.as_deref());
+    let (pools, config) = check.config(args.config.as_deref());
     let state_dir = check.state_dir(&args.places, &roots);
     let log_format = check.value(
         "--log-format",
@@ -155,6 +155,8 @@ pub(crate) fn resolve(
             cap,
             policy,
             pace,
+            health: config.health(),
+            calm: config.calm(),
             metrics: Arc::default(),
             state_dir,
             binding,
@@ -288,19 +290,20 @@ impl Check<'_> {
         roots
     }
 
-    /// How VFs reach containers, from the configuration file.
-    fn pools(&mut self, file: Option<&Path>) -> PoolConfig {
+    /// The configuration file, and what it says of pools.
+    fn config(&mut self, file: Option<&Path>) -> (PoolConfig, NodeConfig) {
         let Some(file) = self.path("--config", file) else {
-            return PoolConfig::default();
+            return Default::default();
         };
         let read = read_config(&file).map_err(|error| chain(&error));
-        let pools = read.and_then(|config| {
+        let read = read.and_then(|config| {
             let pools = config.pools();
-            pools.map_err(|problem| format!("`{}`: {problem}", file.display()))
+            let pools = pools.map_err(|problem| format!("`{}`: {problem}", file.display()))?;
+            Ok((pools, config))
         });
-        pools.unwrap_or_else(|why| {
+        read.unwrap_or_else(|why| {
             self.problems.push(format!("--config: {why}"));
-            PoolConfig::default()
+            Default::default()
         })
     }
 

@@ -66,6 +66,23 @@ impl State {
         *self == Self::Streaming
     }
 
+    /// A stable short code, for metrics and programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::WaitingForDevices => "waiting-for-devices",
+            Self::WaitingForKubelet => "waiting-for-kubelet",
+            Self::SocketInUse { .. } => "socket-in-use",
+            Self::SocketFailed { .. } => "socket-failed",
+            Self::Registering => "registering",
+            Self::Refused { .. } => "refused",
+            Self::Registered => "registered",
+            Self::Streaming => "streaming",
+            Self::NotHeard => "not-heard",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+
     /// Whether this state is a step on the way to a kubelet that listens, and no more than that.
     fn is_a_step(&self) -> bool {
         matches!(self, Self::Registering | Self::Registered | Self::Draining)

@@ -13,9 +13,10 @@ use node_sim::{Machine, Profile, SimNode};
 use qat_node::hints::Pace;
 use qat_node::pools::PoolSettings;
 use qat_node::{
-    Given, Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge,
+    Calm, Given, Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge,
     resource_name,
 };
+use qat_policy::health::HealthRules;
 use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use tempfile::TempDir;
 use tokio::runtime::Builder;
@@ -46,6 +47,8 @@ impl Bench {
             cap: None,
             policy: AllocationPolicy::None,
             pace: Pace::AsNeeded,
+            health: HealthRules::default(),
+            calm: Calm::default(),
             metrics: Arc::default(),
             state_dir: dir.path().join("state"),
             binding: None,
@@ -64,6 +67,7 @@ impl Bench {
             &NodeState::default(),
             &look,
             &Ledger::default(),
+            Calm::default(),
             Instant::now(),
         );
         let pool = state.pools.keys().next().unwrap().clone();
@@ -75,7 +79,7 @@ impl Bench {
             policy: AllocationPolicy::None,
             settings: PoolSettings::default(),
             described: Arc::default(),
-            given: Given::default(),
+            given: Arc::<Given>::default(),
             recheck: Arc::new(Recheck::new(&self.settings.roots, &self.settings.rules())),
             state: watch::Sender::new(Arc::new(state)).subscribe(),
             devices: watch::Sender::new(Arc::new(set)).subscribe(),

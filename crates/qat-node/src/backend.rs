@@ -1,8 +1,8 @@
 //! A pool of VFs as a plugin of the framework.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use device_plugin::{
@@ -35,8 +35,8 @@ pub struct PoolBackend {
     pub recheck: Arc<Recheck>,
     /// What the CDI files say.
     pub described: Arc<Described>,
-    /// What was given to containers.
-    pub given: Given,
+    /// What was given to containers, of all pools.
+    pub given: Arc<Given>,
     /// The node's state, written by its owner.
     pub state: watch::Receiver<Arc<NodeState>>,
     /// What the kubelet is told, written by the owner too.
@@ -46,7 +46,7 @@ pub struct PoolBackend {
 }
 
 /// The nodes with which VFs were handed out. The kubelet gives a container the same answer each time it starts, so
-/// they must still be right then. What an earlier life of the plugin gave is not known.
+/// they must still be right then.
 #[derive(Debug, Default)]
 pub struct Given(Mutex<BTreeMap<PciAddress, Vec<PathBuf>>>);
 
@@ -144,8 +144,24 @@ impl DevicePlugin for PoolBackend {
 }
 
 impl Given {
+    /// What an earlier process gave.
+    pub(crate) fn resume(&self, given: BTreeMap<PciAddress, Vec<PathBuf>>) {
+        *self.lock() = given;
+    }
+
+    /// What was given of these VFs. The others are forgotten.
+    pub(crate) fn of(&self, vfs: &BTreeSet<PciAddress>) -> BTreeMap<PciAddress, Vec<PathBuf>> {
+        let mut given = self.lock();
+        given.retain(|vf, _| vfs.contains(vf));
+        given.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PciAddress, Vec<PathBuf>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remember(&self, functions: &[GrantedFunction]) {
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.lock();
         for function in functions {
             let paths = function.nodes.iter().map(host_path);
             given.insert(function.address, paths.collect());
@@ -154,7 +170,7 @@ impl Given {
 
     /// Whether a VF still has the nodes with which it was given.
     fn check(&self, address: PciAddress, now: &[FunctionNode]) -> Result<(), RecheckError> {
-        let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = self.lock();
         let now: Vec<PathBuf> = now.iter().map(host_path).collect();
         let Some(before) = given.get(&address).filter(|before| **before != now) else {
             return Ok(());

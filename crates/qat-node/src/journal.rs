@@ -145,7 +145,7 @@ fn withheld(look: &Look, state: &NodeState) -> BTreeMap<Trouble, (Weight, Vec<Pc
 fn unhealthy(vfs: &BTreeMap<PciAddress, Advertised>) -> BTreeMap<Trouble, Vec<PciAddress>> {
     let mut together: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (address, vf) in vfs {
-        if let Verdict::Unhealthy { reason } = &vf.verdict {
+        if let Verdict::Unhealthy { reason, .. } = &vf.verdict {
             let trouble = Trouble {
                 pf: vf.pf,
                 reason: reason.clone(),

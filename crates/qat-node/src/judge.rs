@@ -3,108 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use device_plugin::{Device, DeviceId, DeviceSet, Health};
-use qat_policy::{PoolName, Standing};
-use serde::Serialize;
-use sysfs_pci::{NumaNode, PciAddress};
+use qat_policy::{PoolName, Standing, Vf};
+use sysfs_pci::PciAddress;
 use tokio::time::Instant;
 
+use crate::calm::Falls;
 use crate::text::chain;
-use crate::{Ledger, Look, Objection};
+use crate::{Advertised, Calm, Ledger, Look, NodeState, Objection, Verdict};
 
 /// How long a VF is Unhealthy before it may leave its pool. An Allocate that began when it was still
 /// Healthy is over by then: the framework cuts it after ten seconds.
-const FAREWELL: Duration = Duration::from_secs(12);
-
-/// What is said of an advertised VF.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "health", rename_all = "lowercase")]
-pub enum Verdict {
-    /// The VF can be given to a pod.
-    Healthy,
-    /// It cannot; a pod that holds it may be in trouble.
-    Unhealthy {
-        /// What is wrong, for people.
-        reason: String,
-    },
-}
-
-/// A VF that the kubelet was told of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Advertised {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The PF it belongs to; none in a guest.
-    pub pf: Option<PciAddress>,
-    /// The NUMA node of the VF, where the machine says it.
-    pub numa_node: Option<NumaNode>,
-    /// Since when it belongs elsewhere or is gone; none while it belongs here.
-    #[serde(skip)]
-    pub leaving: Option<Instant>,
-    /// Why it is not handed out although nothing is wrong with it.
-    #[serde(skip)]
-    pub objection: Option<Objection>,
-}
-
-/// What is advertised: the VFs of each pool.
-///
-/// A VF is in one pool at a time. It leaves it, for another or for good, only when nobody holds it. The
-/// kubelet takes a device that is missing from a list for gone and forgets whose it was; and it
-/// counts for each resource by itself, so a VF in two pools would be given to two pods.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct NodeState {
-    /// Pools in order of their name.
-    pub pools: BTreeMap<PoolName, BTreeMap<PciAddress, Advertised>>,
-}
-
-impl NodeState {
-    /// Every VF that is advertised in any pool.
-    pub fn advertised(&self) -> BTreeSet<PciAddress> {
-        self.pools
-            .values()
-            .flat_map(BTreeMap::keys)
-            .copied()
-            .collect()
-    }
-
-    /// The VFs that want to leave their pool.
-    pub fn leaving(&self) -> BTreeSet<PciAddress> {
-        let vfs = self.pools.values().flatten();
-        vfs.filter(|(_, vf)| vf.leaving.is_some())
-            .map(|(address, _)| *address)
-            .collect()
-    }
-
-    /// When the next VF may leave its pool, after `now`.
-    pub fn farewell(&self, now: Instant) -> Option<Instant> {
-        let vfs = self.pools.values().flat_map(BTreeMap::values);
-        let times = vfs.filter_map(|vf| Some(vf.leaving? + FAREWELL));
-        times.filter(|at| *at > now).min()
-    }
-
-    /// Whether some verdict depends on what pods hold and may change with it.
-    pub fn waits_for_pods(&self) -> bool {
-        let mut vfs = self.pools.values().flat_map(BTreeMap::values);
-        vfs.any(|vf| vf.leaving.is_some() || vf.objection.is_some())
-    }
-
-    /// The devices of one pool as the kubelet gets them: a PCI address is a valid device ID, and
-    /// addresses differ.
-    pub fn device_set(&self, pool: &PoolName) -> DeviceSet {
-        let devices = self.pools.get(pool).into_iter().flatten();
-        let set = DeviceSet::new(devices.filter_map(|(address, vf)| {
-            Some(Device {
-                id: address.to_string().parse::<DeviceId>().ok()?,
-                health: match vf.verdict {
-                    Verdict::Healthy => Health::Healthy,
-                    Verdict::Unhealthy { .. } => Health::Unhealthy,
-                },
-                numa_nodes: vf.numa_node.map(NumaNode::get).into_iter().collect(),
-            })
-        }));
-        set.unwrap_or_default()
-    }
-}
+pub(crate) const FAREWELL: Duration = Duration::from_secs(12);
 
 /// Judges a look in the light of what was advertised before and of what pods may hold. Pure: the same
 /// input gives the same state.
@@ -114,14 +23,28 @@ impl NodeState {
 /// * A VF that was advertised and is now withheld is Unhealthy where it is, with the reason.
 /// * One that is gone or offered in another pool is Unhealthy where it is until nobody holds it. Then
 ///   it leaves, and may come back or be in the other pool.
+/// * One that came and went too often is Unhealthy until it has been well for a while ([`Calm`]).
 /// * A pool without VFs is no more.
 #[must_use]
-pub fn judge(before: &NodeState, look: &Look, ledger: &Ledger, now: Instant) -> NodeState {
-    let mut after = NodeState::default();
+pub fn judge(
+    before: &NodeState,
+    look: &Look,
+    ledger: &Ledger,
+    calm: Calm,
+    now: Instant,
+) -> NodeState {
+    let mut judge = Judge {
+        look,
+        ledger,
+        calm,
+        now,
+        falls: before.falls.clone(),
+    };
+    let mut pools = BTreeMap::<_, BTreeMap<_, _>>::new();
     for (pool, vfs) in &before.pools {
         for (address, vf) in vfs {
-            if let Some(vf) = judge_one(*address, vf, pool, look, ledger, now) {
-                let vfs = after.pools.entry(pool.clone()).or_default();
+            if let Some(vf) = judge.again(*address, vf, pool) {
+                let vfs = pools.entry(pool.clone()).or_default();
                 vfs.insert(*address, vf);
             }
         }
@@ -130,73 +53,120 @@ pub fn judge(before: &NodeState, look: &Look, ledger: &Ledger, now: Instant) -> 
     let known = before.advertised();
     for (vf, pool) in look.inventory.offered() {
         if !known.contains(&vf.address) {
-            let mut newcomer = Advertised {
-                verdict: Verdict::Healthy,
-                pf: vf.pf,
-                numa_node: vf.numa_node,
-                leaving: None,
-                objection: None,
-            };
-            admit(&mut newcomer, ledger.objection(vf.address, pool));
-            let vfs = after.pools.entry(pool.clone()).or_default();
+            let newcomer = judge.newcomer(vf, pool);
+            let vfs = pools.entry(pool.clone()).or_default();
             vfs.insert(vf.address, newcomer);
         }
     }
-    after
+    let Judge { mut falls, .. } = judge;
+    falls.forget(|vf| look.inventory.vfs.contains_key(vf), calm, now);
+    NodeState { pools, falls }
 }
 
-/// What becomes of a VF that was advertised in `pool`: none if it leaves.
-fn judge_one(
-    address: PciAddress,
-    before: &Advertised,
-    pool: &PoolName,
-    look: &Look,
-    ledger: &Ledger,
+/// What a judgement is made from.
+struct Judge<'a> {
+    look: &'a Look,
+    ledger: &'a Ledger,
+    calm: Calm,
     now: Instant,
-) -> Option<Advertised> {
-    let mut vf = before.clone();
-    let seen = look.inventory.vfs.get(&address);
-    if let Some(seen) = seen {
-        // What could not be read this time was right the last time.
-        vf.pf = seen.pf.or(vf.pf);
-        vf.numa_node = seen.numa_node.or(vf.numa_node);
-    }
-    let (reason, leaves) = match seen.map(|seen| &seen.standing) {
-        Some(Standing::Offered { pool: now }) if now == pool => {
-            vf.leaving = None;
-            // That nothing is known any more is no reason to doubt what was known.
-            let known = before.objection.is_none();
-            let objection = ledger.objection(address, pool);
-            admit(
-                &mut vf,
-                objection.filter(|why| !(known && *why == Objection::Unknown)),
-            );
-            return Some(vf);
-        }
-        Some(Standing::Offered { pool: now }) => {
-            let reason =
-                format!("its services were changed; it moves to pool `{now}` when no pod holds it");
-            (reason, true)
-        }
-        Some(Standing::Withheld(reason)) => (reason.to_string(), false),
-        None => absence(address, look),
-    };
-    vf.verdict = Verdict::Unhealthy { reason };
-    vf.leaving = leaves.then(|| vf.leaving.unwrap_or(now));
-    match vf.leaving {
-        Some(since) if ledger.is_free(address, since + FAREWELL) => None,
-        _ => Some(vf),
-    }
+    falls: Falls,
 }
 
-/// Healthy, unless there is an objection.
-fn admit(vf: &mut Advertised, objection: Option<Objection>) {
-    vf.verdict = objection
-        .as_ref()
-        .map_or(Verdict::Healthy, |why| Verdict::Unhealthy {
-            reason: why.to_string(),
-        });
-    vf.objection = objection;
+impl Judge<'_> {
+    /// What becomes of a VF that is offered and was not advertised.
+    fn newcomer(&mut self, vf: &Vf, pool: &PoolName) -> Advertised {
+        let mut newcomer = Advertised {
+            verdict: Verdict::Healthy,
+            since: self.now,
+            pf: vf.pf,
+            numa_node: vf.numa_node,
+            leaving: None,
+            objection: None,
+            kept_back: None,
+        };
+        let objection = self.ledger.objection(vf.address, pool);
+        self.admit(vf.address, &mut newcomer, objection);
+        newcomer
+    }
+
+    /// What becomes of a VF that was advertised in `pool`: none if it leaves.
+    fn again(
+        &mut self,
+        address: PciAddress,
+        before: &Advertised,
+        pool: &PoolName,
+    ) -> Option<Advertised> {
+        let mut vf = before.clone();
+        let seen = self.look.inventory.vfs.get(&address);
+        if let Some(seen) = seen {
+            // What could not be read this time was right the last time.
+            vf.pf = seen.pf.or(vf.pf);
+            vf.numa_node = seen.numa_node.or(vf.numa_node);
+        }
+        let leaves = match seen.map(|seen| &seen.standing) {
+            Some(Standing::Offered { pool: now }) if now == pool => {
+                // That nothing is known any more is no reason to doubt what was known.
+                let known = before.objection.is_none();
+                let objection = self.ledger.objection(address, pool);
+                let objection = objection.filter(|why| !(known && *why == Objection::Unknown));
+                self.admit(address, &mut vf, objection);
+                false
+            }
+            Some(Standing::Offered { pool: now }) => {
+                vf.verdict = Verdict::unhealthy(
+                    "moves",
+                    format!(
+                        "its services were changed; it moves to pool `{now}` when no pod holds it"
+                    ),
+                );
+                true
+            }
+            Some(Standing::Withheld(reason)) => {
+                vf.verdict = Verdict::unhealthy(reason.code(), reason.to_string());
+                self.fall(address, &mut vf, before);
+                false
+            }
+            None => {
+                let (verdict, gone) = absence(address, vf.pf, self.look);
+                vf.verdict = verdict;
+                self.fall(address, &mut vf, before);
+                gone
+            }
+        };
+        if !vf.verdict.continues(&before.verdict) {
+            vf.since = self.now;
+        }
+        vf.leaving = leaves.then(|| vf.leaving.unwrap_or(self.now));
+        match vf.leaving {
+            Some(since) if self.ledger.is_free(address, since + FAREWELL) => None,
+            _ => Some(vf),
+        }
+    }
+
+    /// Healthy, unless there is an objection or it came and went too often.
+    fn admit(&mut self, address: PciAddress, vf: &mut Advertised, objection: Option<Objection>) {
+        let kept_back = self.falls.well(address, self.calm, self.now);
+        vf.verdict = match (&objection, kept_back) {
+            (Some(why), _) => Verdict::unhealthy("held", why.to_string()),
+            (None, Some(_)) => {
+                let Calm { falls, quiet } = self.calm;
+                let reason = format!(
+                    "it came and went {falls} times within {quiet:?}; it is offered again when it has been well for so long"
+                );
+                Verdict::unhealthy("flapping", reason)
+            }
+            (None, None) => Verdict::Healthy,
+        };
+        vf.objection = objection;
+        vf.kept_back = kept_back;
+    }
+
+    /// Takes note that something is wrong with a VF.
+    fn fall(&mut self, address: PciAddress, vf: &mut Advertised, before: &Advertised) {
+        let fell = before.verdict == Verdict::Healthy;
+        self.falls.not_well(address, fell, self.calm, self.now);
+        vf.kept_back = None;
+    }
 }
 
 /// The VFs of which one has to know whether they are open: those that want to leave, and where nobody
@@ -216,13 +186,21 @@ pub(crate) fn doubtful(before: &NodeState, look: &Look, ledger: &Ledger) -> BTre
 }
 
 /// Why a VF is not in the inventory, and whether it is gone rather than unreadable.
-fn absence(address: PciAddress, look: &Look) -> (String, bool) {
-    let failure = look
-        .failures
-        .iter()
-        .find(|failure| failure.address == Some(address));
-    failure.map_or_else(
-        || ("it is gone".to_owned(), true),
-        |failure| (chain(failure), false),
-    )
+fn absence(address: PciAddress, pf: Option<PciAddress>, look: &Look) -> (Verdict, bool) {
+    let mut failures = look.failures.iter();
+    let failure = failures.find(|failure| failure.address == Some(address));
+    if let Some(failure) = failure {
+        return (Verdict::unhealthy("unreadable", chain(failure)), false);
+    }
+    let pf = pf.map(|pf| (pf, look.inventory.pfs.get(&pf)));
+    let reason = match pf {
+        Some((pf, None)) => format!("it is gone, and its PF {pf} too"),
+        Some((pf, Some(seen))) if seen.vf_count == 0 => {
+            let trouble = seen.trouble.first().map(|trouble| format!(": {trouble}"));
+            let trouble = trouble.unwrap_or_default();
+            format!("it is gone, with all VFs of its PF {pf}{trouble}")
+        }
+        _ => "it is gone".to_owned(),
+    };
+    (Verdict::unhealthy("gone", reason), true)
 }

@@ -1,6 +1,6 @@
 //! What may be in use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use sysfs_pci::PciAddress;
 use tokio::time::Instant;
 use vfio_host::bind::Claim;
 
+use crate::leaks::Leak;
 use crate::resource_text;
 
 /// How long a VF counts as held after it was handed out, whatever the kubelet says. It writes down
@@ -26,10 +27,15 @@ pub struct Ledger {
     view: Option<Arc<PodView>>,
     answers: BTreeMap<PciAddress, Answer>,
     open: BTreeMap<PciAddress, bool>,
+    /// VFs that are open although no pod holds them, with who held them last.
+    leaked: BTreeMap<PciAddress, Option<String>>,
+    /// Who held each VF last.
+    holders: BTreeMap<PciAddress, String>,
 }
 
 #[derive(Clone, Debug)]
 struct Answer {
+    pool: PoolName,
     resource: String,
     at: Instant,
 }
@@ -39,14 +45,55 @@ impl Ledger {
     pub fn learn(&mut self, view: Arc<PodView>) {
         self.answers
             .retain(|_, answer| answer.at + ANSWER > view.asked);
+        for (id, _, holder) in view.holdings.iter() {
+            if let Ok(vf) = id.parse() {
+                self.holders.insert(vf, holder.to_string());
+            }
+        }
         self.view = Some(view);
+    }
+
+    /// Notes which VFs are open although no pod holds them.
+    pub(crate) fn leaked(&mut self, leaks: &BTreeMap<PciAddress, Leak>) {
+        let leaks = leaks.iter();
+        self.leaked = leaks
+            .map(|(vf, leak)| (*vf, leak.last_holder.clone()))
+            .collect();
+    }
+
+    /// Forgets who held VFs that are none of `known`.
+    pub(crate) fn forget(&mut self, known: &BTreeSet<PciAddress>) {
+        self.holders.retain(|vf, _| known.contains(vf));
+    }
+
+    /// What was handed out a moment ago.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (PciAddress, &PoolName, Instant)> {
+        let answers = self.answers.iter();
+        answers.map(|(vf, answer)| (*vf, &answer.pool, answer.at))
+    }
+
+    /// Whether what pods hold is known: somebody has answered, and had the time to hear of all pods.
+    pub(crate) fn knows_the_pods(&self) -> bool {
+        let view = self.view.as_ref();
+        view.is_some_and(|view| view.settled && !matches!(view.source, Source::Nobody { .. }))
+    }
+
+    /// Whether a pod holds a VF, or may soon as it was just handed out.
+    pub(crate) fn is_held(&self, vf: PciAddress) -> bool {
+        let held = |view: &Arc<PodView>| view.holdings.is_held(&vf.to_string());
+        self.answers.contains_key(&vf) || self.view.as_ref().is_some_and(held)
+    }
+
+    /// Who held a VF last, as far as this process has heard.
+    pub(crate) fn last_holder(&self, vf: PciAddress) -> Option<String> {
+        self.holders.get(&vf).cloned()
     }
 
     /// Notes that VFs of `pool` were handed out.
     pub fn answered(&mut self, pool: &PoolName, vfs: &[PciAddress], at: Instant) {
         for vf in vfs {
-            let resource = resource_text(pool);
-            self.answers.insert(*vf, Answer { resource, at });
+            let (pool, resource) = (pool.clone(), resource_text(pool));
+            self.answers.insert(*vf, Answer { pool, resource, at });
         }
     }
 
@@ -71,17 +118,23 @@ impl Ledger {
     /// nobody can be asked what as.
     pub fn objection(&self, vf: PciAddress, pool: &PoolName) -> Option<Objection> {
         let resource = resource_text(pool);
+        let view = self.view.as_ref();
+        let elsewhere = view.and_then(|view| view.holdings.elsewhere(&vf.to_string(), &resource));
+        if let Some((resource, holder)) = elsewhere {
+            return Some(Objection::Held {
+                resource: resource.to_owned(),
+                by: holder.to_string(),
+            });
+        }
         let answer = self.answers.get(&vf);
         if let Some(answer) = answer.filter(|answer| answer.resource != resource) {
             return Some(Objection::JustGiven {
                 resource: answer.resource.clone(),
             });
         }
-        let view = self.view.as_ref()?;
-        if let Some((resource, holder)) = view.holdings.elsewhere(&vf.to_string(), &resource) {
-            return Some(Objection::Held {
-                resource: resource.to_owned(),
-                by: holder.to_string(),
+        if let Some(last_holder) = self.leaked.get(&vf) {
+            return Some(Objection::Open {
+                last_holder: last_holder.clone(),
             });
         }
         (self.nobody_knows() && self.open.get(&vf) != Some(&false)).then_some(Objection::Unknown)
@@ -149,10 +202,27 @@ pub enum Objection {
         /// As what.
         resource: String,
     },
+    /// It is open although no pod holds it, so VFIO would refuse it to the next pod.
+    #[error(
+        "it is open although no pod holds it{}; `qat-inspect` names the process that has it",
+        last_holder.as_ref().map(|holder| format!(" (last: {holder})")).unwrap_or_default()
+    )]
+    Open {
+        /// Who held it last, if that is known.
+        last_holder: Option<String>,
+    },
     /// It is open, or may be, and nobody says who holds it.
     #[error(
         "it may be in use, and nothing says whether a pod holds it as another resource; mount the \
          kubelet's pod-resources directory"
     )]
     Unknown,
+}
+
+impl Objection {
+    /// Whether it may end with a pod, of which nobody tells.
+    #[must_use]
+    pub const fn ends_with_a_pod(&self) -> bool {
+        !matches!(self, Self::Open { .. })
+    }
 }

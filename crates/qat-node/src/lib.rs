@@ -30,16 +30,20 @@
 
 mod backend;
 pub mod binding;
+mod calm;
 mod cdi_files;
 pub mod config;
 pub mod consumers;
 pub mod hints;
 mod journal;
 mod judge;
+mod leaks;
 mod ledger;
 mod look;
+pub mod memory;
 mod metrics;
 mod node;
+mod owner;
 pub mod pools;
 #[cfg(feature = "probe")]
 mod probe;
@@ -48,14 +52,17 @@ mod pulse;
 mod recheck;
 mod resource;
 mod roots;
+mod state;
 mod text;
 
 pub use passthrough::contract;
 
 pub use self::backend::{Given, HandedOut, PoolBackend};
+pub use self::calm::Calm;
 pub use self::cdi_files::{CdiFiles, Described};
 pub use self::journal::{Fact, Journal, Weight, facts};
-pub use self::judge::{Advertised, NodeState, Verdict, judge};
+pub use self::judge::judge;
+pub use self::leaks::Leak;
 pub use self::ledger::{Ledger, Objection, claim};
 pub use self::look::{Look, Looker};
 pub use self::metrics::Metrics;
@@ -66,4 +73,5 @@ pub use self::pulse::Pulse;
 pub use self::recheck::{Recheck, RecheckError};
 pub use self::resource::{RESOURCE_DOMAIN, resource_name, resource_text};
 pub use self::roots::{Roots, RootsError};
+pub use self::state::{Advertised, NodeState, Verdict};
 pub use self::text::chain;

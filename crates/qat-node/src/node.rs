@@ -1,42 +1,22 @@
-//! The owner of the state: looks, judges, publishes.
+//! What a node is served with, and the events of its life.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use device_plugin::pods::Pods;
-use device_plugin::{DeviceSet, ResourceName, Supervisor};
-use passthrough::clash;
 use qat_policy::health::HealthRules;
-use qat_policy::{AllocationPolicy, Family, PoolName, PoolNames, Rules, VfDrivers};
-use tokio::sync::{mpsc, watch};
+use qat_policy::{AllocationPolicy, Family, PoolNames, Rules, VfDrivers};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
 
-use crate::binding::{Keeper, KeeperSettings, Report};
+use crate::binding::{KeeperSettings, Report};
 use crate::hints::{Debounce, Expect, Hints, News, Pace, Scope};
-use crate::journal::{Journal, facts};
-use crate::judge::doubtful;
 use crate::metrics::BEAT;
+use crate::owner::Owner;
 use crate::pools::PoolConfig;
-use crate::text::chain;
-use crate::{
-    CdiFiles, Given, HandedOut, Ledger, Looker, Metrics, NodeState, PoolBackend, Pulse, Recheck,
-    Roots, judge, resource_name,
-};
-
-/// How long open streams and calls may take to end after a stop.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// How often to ask who holds what when nothing waits for the answer. Another plugin may have given a
-/// VF to a pod.
-const ASK_AGAIN: Duration = Duration::from_mins(1);
-
-/// How long after a change to look often.
-const SETTLING: Duration = Duration::from_secs(15);
+use crate::{Calm, HandedOut, Metrics, Roots};
 
 /// What to offer, from where, to whom.
 #[derive(Clone, Debug)]
@@ -57,6 +37,10 @@ pub struct NodeSettings {
     pub policy: AllocationPolicy,
     /// How often to look without a hint.
     pub pace: Pace,
+    /// When a PF is checked, and when it is well again.
+    pub health: HealthRules,
+    /// How often a VF may come and go.
+    pub calm: Calm,
     /// What is counted, and whether all is well.
     pub metrics: Arc<Metrics>,
     /// Where locks and records are. It need not exist.
@@ -86,25 +70,39 @@ impl NodeSettings {
 ///
 /// The first list waits for the answer to who holds what, two seconds at the longest.
 ///
-/// VFs that are not bound are bound meanwhile, if [`NodeSettings::binding`] is given.
+/// VFs that are not bound are bound meanwhile, if [`NodeSettings::binding`] is given. What an earlier process knew of this
+/// boot is read from [`NodeSettings::state_dir`], and what this one knows is written there ([`memory`](crate::memory)).
 pub async fn run(settings: NodeSettings, stop: CancellationToken) {
-    let (mut owner, mut inbox) = Owner::new(&settings);
+    let (handed_out, given) = mpsc::unbounded_channel();
+    let (report, reports) = mpsc::unbounded_channel();
+    let mut owner = Owner::new(&settings, handed_out, report);
+    let mut inbox = Inbox {
+        handed_out: given,
+        reports,
+        hints: Hints::new(&settings.roots),
+        debounce: Debounce::default(),
+        next_look: Instant::now(),
+    };
     while let Some(event) = stop
-        .run_until_cancelled(inbox.next(owner.pulse.due()))
+        .run_until_cancelled(inbox.next(owner.pulse.due(), owner.leaks.due()))
         .await
     {
         settings.metrics.beat();
         match event {
-            Event::Idle => {}
+            Event::Idle => continue,
             Event::HandedOut(given) => owner.ledger.answered(&given.pool, &given.vfs, given.at),
             Event::Bound(report) => {
-                if let Some(keeper) = &mut owner.keeper {
-                    keeper.note(report, Instant::now());
-                }
+                owner.bound(report);
                 owner.turn(&Scope::everything()).await;
             }
             Event::Pulse => {
                 if owner.pulse.take(Instant::now()) {
+                    owner.turn(&Scope::default()).await;
+                }
+            }
+            Event::Survey => {
+                stop.run_until_cancelled(owner.ask_now()).await;
+                if owner.survey() {
                     owner.turn(&Scope::default()).await;
                 }
             }
@@ -121,24 +119,25 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
                 }
                 stop.run_until_cancelled(owner.ask()).await;
                 owner.turn(&scope).await;
-                let expect = Expect {
-                    hearing: inbox.hints.hears_the_kernel(),
-                    ..owner.expect()
-                };
-                let now = Instant::now();
-                let pause = now + settings.pace.pause(expect);
-                let farewell = owner.publish.borrow().farewell(now);
-                let next = farewell.map_or(pause, |at| pause.min(at));
+                inbox.debounce.looked();
                 // A look at a part is no reason to put off the next at everything.
-                inbox.looked(if scope.is_everything() {
-                    next
-                } else {
-                    next.min(inbox.next_look)
-                });
+                if scope.is_everything() {
+                    let expect = Expect {
+                        hearing: inbox.hints.hears_the_kernel(),
+                        ..owner.expect()
+                    };
+                    inbox.next_look = Instant::now() + settings.pace.pause(expect);
+                }
             }
         }
+        if let Some(due) = owner.due() {
+            inbox.next_look = inbox.next_look.min(due);
+        }
+        settings.metrics.heard(&inbox.hints);
+        settings.metrics.checked(&owner.pulse);
+        owner.remember(inbox.hints.hears_the_kernel());
     }
-    owner.supervisor.shutdown(GRACE).await;
+    owner.end().await;
 }
 
 /// What the owner has to react to.
@@ -151,6 +150,8 @@ enum Event {
     Idle,
     /// It is time to check a PF.
     Pulse,
+    /// It is time to see which VFs are open that nobody holds.
+    Survey,
     /// It is time to look.
     Due,
 }
@@ -167,7 +168,7 @@ struct Inbox {
 
 impl Inbox {
     /// Waits for the next event. What was handed out comes first: the look is to know of it.
-    async fn next(&mut self, pulse: Option<Instant>) -> Event {
+    async fn next(&mut self, pulse: Option<Instant>, survey: Instant) -> Event {
         loop {
             let due = self.debounce.due().unwrap_or(self.next_look);
             let pulse_due = pulse.unwrap_or(self.next_look);
@@ -177,225 +178,9 @@ impl Inbox {
                 Some(report) = self.reports.recv() => return Event::Bound(report),
                 () = sleep_until(due.min(self.next_look)) => return Event::Due,
                 () = sleep_until(pulse_due), if pulse.is_some() => return Event::Pulse,
+                () = sleep_until(survey) => return Event::Survey,
                 () = sleep(BEAT) => return Event::Idle,
                 () = self.hints.next() => self.debounce.hint(Instant::now()),
-            }
-        }
-    }
-
-    /// Takes note of a look, after which the next is at the latest `next`.
-    fn looked(&mut self, next: Instant) {
-        self.debounce.looked();
-        self.next_look = next;
-    }
-}
-
-/// The one that changes the state.
-struct Owner {
-    looker: Looker,
-    pulse: Pulse,
-    journal: Journal,
-    /// What the last look failed with, so that it is said once.
-    blind: Option<String>,
-    /// When a look last found something else than the one before. What follows a change may come without a hint.
-    stirred: Instant,
-    publish: watch::Sender<Arc<NodeState>>,
-    /// Where each pool's devices are published; none if the pool cannot be offered.
-    pools: BTreeMap<PoolName, Option<watch::Sender<Arc<DeviceSet>>>>,
-    supervisor: Supervisor,
-    recheck: Arc<Recheck>,
-    config: Arc<PoolConfig>,
-    cdi: CdiFiles,
-    metrics: Arc<Metrics>,
-    policy: AllocationPolicy,
-    pods: Pods,
-    ledger: Ledger,
-    handed_out: mpsc::UnboundedSender<HandedOut>,
-    keeper: Option<Keeper>,
-    /// Keeps the channel of reports open where there is no keeper.
-    _reports: mpsc::UnboundedSender<Report>,
-}
-
-impl Owner {
-    fn new(settings: &NodeSettings) -> (Self, Inbox) {
-        let roots = &settings.roots;
-        let (handed_out, given) = mpsc::unbounded_channel();
-        let (reports, done) = mpsc::unbounded_channel();
-        let keeper = settings.binding.clone();
-        let metrics = Arc::clone(&settings.metrics);
-        let supervisor = Supervisor::new(roots.kubelet.clone()).observed_by(metrics);
-        settings.metrics.watch(supervisor.states());
-        let owner = Self {
-            looker: Looker::new(roots, settings.rules()),
-            pulse: Pulse::new(roots, HealthRules::default(), &settings.state_dir),
-            journal: Journal::default(),
-            blind: None,
-            stirred: Instant::now(),
-            publish: watch::Sender::new(Arc::default()),
-            pools: BTreeMap::new(),
-            supervisor,
-            recheck: Arc::new(Recheck::new(roots, &settings.rules())),
-            config: Arc::clone(&settings.pools),
-            cdi: CdiFiles::new(settings),
-            metrics: Arc::clone(&settings.metrics),
-            policy: settings.policy,
-            pods: roots.pods(),
-            ledger: Ledger::default(),
-            handed_out,
-            keeper: keeper.map(|settings| Keeper::new(settings, reports.clone())),
-            _reports: reports,
-        };
-        let inbox = Inbox {
-            handed_out: given,
-            reports: done,
-            hints: Hints::new(roots),
-            debounce: Debounce::default(),
-            next_look: Instant::now(),
-        };
-        (owner, inbox)
-    }
-
-    /// What may come without a hint.
-    fn expect(&self) -> Expect {
-        let binds = self.keeper.as_ref().is_some_and(Keeper::waits);
-        let pods = self.publish.borrow().waits_for_pods();
-        Expect {
-            waiting: binds || pods || self.blind.is_some(),
-            stirred: self.stirred.elapsed() < SETTLING,
-            hearing: false,
-        }
-    }
-
-    /// Asks who holds what: at first, when a decision waits for it, and now and then.
-    async fn ask(&mut self) {
-        let due = self
-            .ledger
-            .view()
-            .is_none_or(|view| view.asked.elapsed() >= ASK_AGAIN);
-        if due || self.publish.borrow().waits_for_pods() {
-            self.ledger.learn(self.pods.view().await);
-        }
-    }
-
-    /// Looks, judges, publishes.
-    async fn turn(&mut self, scope: &Scope) {
-        let before = Arc::clone(&self.publish.borrow());
-        let began = Instant::now();
-        let sick = self.pulse.sick();
-        self.looker.tell(sick.clone());
-        let look = match self.looker.look_at(scope, &before.advertised()) {
-            Ok(look) => look,
-            Err(error) => {
-                self.be_blind(chain(&error));
-                return;
-            }
-        };
-        if self.blind.take().is_some() {
-            info!("the PCI bus can be read again");
-        }
-        debug!(
-            file_system_calls = look.calls,
-            partial = look.partial,
-            "looked"
-        );
-        self.metrics.looked(&look, &sick, began.elapsed());
-        self.pulse.attend(&look.inventory, Instant::now());
-        self.ledger
-            .see(self.looker.open(&doubtful(&before, &look, &self.ledger)));
-        let after = judge(&before, &look, &self.ledger, Instant::now());
-        let mut facts = facts(&look, &after, &self.ledger);
-        // Before the kubelet hears of a VF: a pod may follow at once.
-        facts.extend(self.cdi.tend(&look.inventory, &after));
-        self.journal.write(facts);
-        if after != *before {
-            self.stirred = Instant::now();
-            self.publish.send_replace(Arc::new(after.clone()));
-        }
-        self.update_pools(&after).await;
-        if let Some(keeper) = &mut self.keeper {
-            keeper.tend(&look.inventory, &self.ledger, Instant::now());
-        }
-    }
-
-    /// Keeps what is advertised: nothing is known, so nothing is taken back.
-    fn be_blind(&mut self, why: String) {
-        if self.blind.as_ref() != Some(&why) {
-            warn!("{why}; what was advertised stays until it can be read again");
-            self.blind = Some(why);
-        }
-    }
-
-    async fn update_pools(&mut self, state: &NodeState) {
-        let gone: Vec<PoolName> = self
-            .pools
-            .keys()
-            .filter(|pool| !state.pools.contains_key(*pool))
-            .cloned()
-            .collect();
-        for pool in gone {
-            self.pools.remove(&pool);
-            // A pool without a valid name was never offered.
-            if let Ok(resource) = resource_name(&pool) {
-                self.supervisor.withdraw(&resource).await;
-            }
-        }
-        for pool in state.pools.keys() {
-            let devices = Arc::new(state.device_set(pool));
-            match self.pools.get(pool) {
-                None => {
-                    let sender = self.open_pool(pool, devices);
-                    self.pools.insert(pool.clone(), sender);
-                }
-                Some(Some(sender)) if *sender.borrow() != devices => {
-                    sender.send_replace(devices);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// The resource of a pool, if no pool that is open leads to the same variables.
-    fn resource(&self, pool: &PoolName) -> Result<ResourceName, String> {
-        let resource = resource_name(pool).map_err(|error| chain(&error))?;
-        let others = self.pools.iter().filter(|(_, open)| open.is_some());
-        for other in others.filter_map(|(other, _)| resource_name(other).ok()) {
-            if let Some(variable) = clash(&resource, &other) {
-                return Err(format!(
-                    "`{other}` sets the variable `{variable}` already; give one of them another name"
-                ));
-            }
-        }
-        Ok(resource)
-    }
-
-    /// Offers a new pool. Says why if that cannot be, and the others go on.
-    fn open_pool(
-        &mut self,
-        pool: &PoolName,
-        devices: Arc<DeviceSet>,
-    ) -> Option<watch::Sender<Arc<DeviceSet>>> {
-        let (sender, receiver) = watch::channel(devices);
-        let offered = self.resource(pool).and_then(|resource| {
-            let backend = PoolBackend {
-                resource: resource.clone(),
-                pool: pool.clone(),
-                settings: self.config.of(pool),
-                policy: self.policy,
-                recheck: Arc::clone(&self.recheck),
-                described: self.cdi.described(),
-                given: Given::default(),
-                state: self.publish.subscribe(),
-                devices: receiver,
-                handed_out: self.handed_out.clone(),
-            };
-            let offered = self.supervisor.offer(resource, Arc::new(backend));
-            offered.map_err(|error| chain(&error))
-        });
-        match offered {
-            Ok(()) => Some(sender),
-            Err(why) => {
-                error!("pool {pool} cannot be offered: {why}");
-                None
             }
         }
     }

@@ -38,6 +38,8 @@ pub struct Pulse {
     rules: HealthRules,
     poller: Poller,
     pfs: BTreeMap<PciAddress, Patient>,
+    /// PFs that an earlier process knew, until they are seen.
+    resumed: BTreeMap<PciAddress, (PfHealth, Instant)>,
 }
 
 /// Who makes the checks of this node's heartbeats.
@@ -55,6 +57,8 @@ enum Poller {
 struct Patient {
     family: Family,
     health: PfHealth,
+    /// Since when it is as it is, sick or well.
+    since: Instant,
     period: Duration,
     next: Instant,
     /// When to read everything again.
@@ -78,7 +82,13 @@ impl Pulse {
             rules,
             poller,
             pfs: BTreeMap::new(),
+            resumed: BTreeMap::new(),
         }
+    }
+
+    /// Takes over what an earlier process knew of a PF, and since when it was so.
+    pub fn resume(&mut self, pf: PciAddress, health: PfHealth, since: Instant) {
+        self.resumed.insert(pf, (health, since));
     }
 
     /// Takes the PFs that run from what was seen. One that runs no more is forgotten with its verdict: if it comes back
@@ -96,15 +106,20 @@ impl Pulse {
         for (pf, seen) in inventory.pfs.iter().filter(|(pf, _)| runs(pf)) {
             self.pfs.entry(*pf).or_insert_with(|| {
                 let period = heartbeat_period(&self.debugfs, seen.family, *pf);
+                let known = self.resumed.remove(pf);
+                let (health, since) = known.unwrap_or_else(|| (PfHealth::default(), now));
+                tracing::debug!(%pf, ?period, "the PF's health is checked");
                 Patient {
                     family: seen.family,
-                    health: PfHealth::default(),
+                    health,
+                    since,
                     period: self.rules.check_interval.max(period.saturating_mul(2)),
                     next: now,
                     thoroughly: now,
                 }
             });
         }
+        self.resumed.clear();
     }
 
     /// When the next check is due; `None` without a PF.
@@ -113,7 +128,7 @@ impl Pulse {
         self.pfs.values().map(|patient| patient.next).min()
     }
 
-    /// Makes the checks that are due, and returns whether a verdict changed.
+    /// Makes the checks that are due, and returns whether there is something new to say.
     pub fn take(&mut self, now: Instant) -> bool {
         let heartbeat = self.poller.is_us();
         let mut changed = false;
@@ -122,6 +137,7 @@ impl Pulse {
                 continue;
             }
             let before = patient.health.sick();
+            let complaints = patient.health.complaints();
             let care = if before.is_some() || patient.thoroughly <= now {
                 patient.thoroughly = now + THOROUGHLY;
                 Care::Thorough
@@ -139,11 +155,12 @@ impl Pulse {
                 heartbeat,
             );
             if *known == Vitals::default() {
-                tracing::debug!(%pf, every = ?patient.period, first = ?vitals, "the PF's health is checked");
+                tracing::debug!(%pf, every = ?patient.period, first = ?vitals, "the PF's health was checked");
             }
             patient.health.note(vitals, self.rules);
             patient.next = now + patient.period;
-            changed |= patient.health.sick() != before;
+            changed |= patient.changed(before, now);
+            changed |= patient.health.complaints() != complaints;
         }
         changed
     }
@@ -157,20 +174,44 @@ impl Pulse {
         let before = patient.health.sick();
         patient.health.note_recovery(recovery);
         patient.thoroughly = now;
-        patient.health.sick() != before
+        patient.changed(before, now)
     }
 
-    /// The health of each PF that runs.
-    pub fn pfs(&self) -> impl Iterator<Item = (PciAddress, &PfHealth)> {
-        self.pfs.iter().map(|(pf, patient)| (*pf, &patient.health))
+    /// The health of each PF that runs, and since when it is sick or well.
+    pub fn pfs(&self) -> impl Iterator<Item = (PciAddress, &PfHealth, Instant)> {
+        let pfs = self.pfs.iter();
+        pfs.map(|(pf, patient)| (*pf, &patient.health, patient.since))
+    }
+
+    /// What keeps the health of PFs from being known, a sentence each.
+    pub fn complaints(&self) -> impl Iterator<Item = String> {
+        self.pfs().flat_map(|(pf, health, _)| {
+            let complaints = health.complaints().into_iter();
+            complaints.map(move |complaint| format!("PF {pf}: {complaint}"))
+        })
     }
 
     /// What is wrong with whom.
     #[must_use]
     pub fn sick(&self) -> BTreeMap<PciAddress, Sickness> {
+        let resumed = self.resumed.iter();
+        let resumed = resumed.map(|(pf, (health, _))| (*pf, health));
         self.pfs()
+            .map(|(pf, health, _)| (pf, health))
+            .chain(resumed)
             .filter_map(|(pf, health)| Some((pf, health.sick()?)))
             .collect()
+    }
+}
+
+impl Patient {
+    /// Whether the verdict is another than `before`.
+    fn changed(&mut self, before: Option<Sickness>, now: Instant) -> bool {
+        let after = self.health.sick();
+        if after.map(Sickness::code) != before.map(Sickness::code) {
+            self.since = now;
+        }
+        after != before
     }
 }
 

@@ -130,5 +130,5 @@ pub use probe::{ContainerFacts, GroupProbe, ProbeError, probe};
 pub use recheck::{Host, Usable};
 pub use refusal::Refusal;
 pub use root::DevRoot;
-pub use state_dir::{DeviceLock, StateDir, StateError};
+pub use state_dir::{DeviceLock, StateDir, StateError, boot_id};
 pub use uio::{UioNode, UioRefusal, uio_node};

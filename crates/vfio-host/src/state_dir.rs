@@ -108,6 +108,16 @@ struct Envelope<T> {
     record: T,
 }
 
+/// The boot that runs (`/proc/sys/kernel/random/boot_id`), the same in every container.
+///
+/// # Errors
+///
+/// [`StateError::Boot`].
+pub fn boot_id() -> Result<String, StateError> {
+    let boot = read_to_string(BOOT_ID).map_err(|source| StateError::Boot { source })?;
+    Ok(boot.trim().to_owned())
+}
+
 // === impl StateDir ===
 
 impl StateDir {
@@ -118,8 +128,7 @@ impl StateDir {
     ///
     /// [`StateError::Boot`] or [`StateError::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
-        let boot = read_to_string(BOOT_ID).map_err(|source| StateError::Boot { source })?;
-        Self::of_boot(path, boot.trim())
+        Self::of_boot(path, &boot_id()?)
     }
 
     /// The same for a boot of the caller's choice: another boot's records count as none.

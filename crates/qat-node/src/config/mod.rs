@@ -19,6 +19,12 @@
 //!     cdi: field
 //!     owner: { gid: 107, mode: "0660" }
 //!     numberedPrefix: DC          # DC0, DC1, ...
+//! health:                         # what is said here are the defaults
+//!   heartbeat: on                 # check the PFs' heartbeats
+//!   checkInterval: 2s             # no PF more often
+//!   goodChecks: 3                 # a sick PF is well after so many in a row
+//!   falls: 3                      # a VF that became Unhealthy so often ...
+//!   quiet: 1m                     # ... within such a time has to be well for so long
 //! ```
 //!
 //! And the files of Intel's init container ([`OldInit`]), a line of shell each, so that a node which has them needs
@@ -27,8 +33,10 @@
 
 mod file;
 mod old_init;
+mod time;
 mod yaml;
 
 pub use self::file::FileError;
 pub use self::old_init::{OldInit, OldInitError};
+pub use self::time::parse_time;
 pub use self::yaml::{ConfigError, NodeConfig, read_config};

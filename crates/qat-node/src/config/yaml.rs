@@ -1,11 +1,14 @@
 //! The YAML file.
 
 use std::fmt::Display;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use device_plugin::cdi::Owner;
 use passthrough::VfioInterface;
+use qat_policy::health::HealthRules;
 use qat_policy::provision::{DriverGoal, Rule, VfDriver, VfsGoal};
 use qat_policy::{Family, PoolName, ServiceSet};
 use serde::de::Error as _;
@@ -15,6 +18,8 @@ use thiserror::Error;
 
 use super::FileError;
 use super::file::read;
+use super::time::parse_time;
+use crate::Calm;
 use crate::pools::{CdiMode, Numbering, PoolConfig, PoolProblem, PoolRule};
 
 /// The version of the schema that this program reads.
@@ -32,6 +37,21 @@ pub struct NodeConfig {
     /// How VFs reach containers.
     #[serde(default)]
     pools: Vec<YamlPool>,
+    /// How health is judged.
+    #[serde(default)]
+    health: YamlHealth,
+}
+
+impl Default for NodeConfig {
+    /// What no file at all says.
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            provisioning: Vec::new(),
+            pools: Vec::new(),
+            health: YamlHealth::default(),
+        }
+    }
 }
 
 /// Why a configuration file cannot be used.
@@ -89,6 +109,20 @@ struct YamlPool {
     owner: Option<YamlOwner>,
     #[serde(default, deserialize_with = "prefix")]
     numbered_prefix: Option<Numbering>,
+}
+
+/// How health is judged, as it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct YamlHealth {
+    #[serde(default, deserialize_with = "on_off")]
+    heartbeat: Option<bool>,
+    #[serde(default, deserialize_with = "time")]
+    check_interval: Option<Duration>,
+    good_checks: Option<NonZeroU32>,
+    falls: Option<NonZeroU32>,
+    #[serde(default, deserialize_with = "time")]
+    quiet: Option<Duration>,
 }
 
 /// Whose a node is.
@@ -180,6 +214,40 @@ impl NodeConfig {
         });
         PoolConfig::new(rules.collect())
     }
+}
+
+impl NodeConfig {
+    /// When a PF is checked, and when it is well again.
+    #[must_use]
+    pub fn health(&self) -> HealthRules {
+        let usual = HealthRules::default();
+        let typed = self.health;
+        HealthRules {
+            heartbeat: typed.heartbeat.unwrap_or(usual.heartbeat),
+            check_interval: typed.check_interval.unwrap_or(usual.check_interval),
+            good_checks: typed.good_checks.map_or(usual.good_checks, NonZeroU32::get),
+        }
+    }
+
+    /// How often a VF may come and go.
+    #[must_use]
+    pub fn calm(&self) -> Calm {
+        let usual = Calm::default();
+        let falls = self.health.falls.map(NonZeroU32::get);
+        Calm {
+            falls: falls
+                .and_then(|falls| falls.try_into().ok())
+                .unwrap_or(usual.falls),
+            quiet: self.health.quiet.unwrap_or(usual.quiet),
+        }
+    }
+}
+
+/// A time as people write it.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let time = text.map(|text| parse_time(&text).map_err(D::Error::custom));
+    time.transpose()
 }
 
 /// A value whose own error says what is allowed.

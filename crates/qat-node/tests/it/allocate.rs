@@ -34,7 +34,7 @@ pub(crate) fn backend_with(
         policy: AllocationPolicy::None,
         settings,
         described,
-        given: Given::default(),
+        given: Arc::<Given>::default(),
         recheck: Arc::new(Recheck::new(&site.settings.roots, &site.settings.rules())),
         state: watch::Sender::new(Arc::new(state)).subscribe(),
         devices: watch::Sender::new(Arc::new(devices)).subscribe(),

@@ -4,10 +4,13 @@ use std::error::Error as _;
 use std::fs::{create_dir, write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
+use qat_node::Calm;
 use qat_node::config::{OldInit, read_config};
 use qat_policy::Family;
+use qat_policy::health::HealthRules;
 use qat_policy::provision::{DriverGoal, Rule, VfsGoal};
 
 fn error(text: &str) -> String {
@@ -53,6 +56,61 @@ provisioning:
         (rules[2].vfs, rules[2].driver),
         (Some(VfsGoal::None), Some(DriverGoal::Keep))
     );
+}
+
+#[test]
+fn health_is_judged_as_usual_unless_it_is_told_otherwise() {
+    let read = |text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.yaml");
+        write(&path, text).unwrap();
+        read_config(&path).unwrap()
+    };
+    let usual = read("version: 1\n");
+    assert_eq!(usual.health(), HealthRules::default());
+    assert_eq!(usual.calm(), Calm::default());
+    let documented = "version: 1
+health: { heartbeat: on, checkInterval: 2s, goodChecks: 3, falls: 3, quiet: 1m }
+";
+    let documented = read(documented);
+    assert_eq!(documented.health(), usual.health());
+    assert_eq!(documented.calm(), usual.calm());
+    let other = "version: 1
+health:
+  heartbeat: false
+  checkInterval: 500ms
+  goodChecks: 5
+  falls: 1
+  quiet: 10s
+";
+    let other = read(other);
+    let health = HealthRules {
+        heartbeat: false,
+        check_interval: Duration::from_millis(500),
+        good_checks: 5,
+    };
+    assert_eq!(other.health(), health);
+    let calm = Calm {
+        falls: 1,
+        quiet: Duration::from_secs(10),
+    };
+    assert_eq!(other.calm(), calm);
+    for (text, says) in [
+        (
+            "checkInterval: soon",
+            "`soon` is no time from 10ms to a day",
+        ),
+        ("goodChecks: 0", "nonzero"),
+        ("falls: -1", "falls"),
+        ("heartbeat: maybe", "`maybe` is neither on nor off"),
+        ("patience: 3", "unknown field `patience`"),
+    ] {
+        let error = error(&format!("version: 1\nhealth:\n  {text}\n"));
+        assert!(
+            error.contains(says) && error.contains("config.yaml"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use qat_node::{Ledger, Looker, NodeState, Verdict, facts};
 use qat_policy::PoolName;
 use sysfs_pci::PciAddress;
 
-use crate::machine::{Site, judged};
+use crate::machine::{Site, judged, told};
 
 fn cy() -> PoolName {
     PoolName::try_new("cy").unwrap()
@@ -18,7 +18,7 @@ fn cy() -> PoolName {
 fn reason(state: &NodeState, vf: PciAddress) -> Option<String> {
     match &state.pools[&cy()][&vf].verdict {
         Verdict::Healthy => None,
-        Verdict::Unhealthy { reason } => Some(reason.clone()),
+        Verdict::Unhealthy { reason, .. } => Some(reason.clone()),
     }
 }
 
@@ -37,7 +37,7 @@ fn a_vf_that_goes_away_stays_listed_and_heals() {
     assert_eq!(reason(&second, vf).as_deref(), Some("it is gone"));
 
     site.node.replug(vf).unwrap();
-    assert_eq!(judged(&second, &site.look()), first);
+    assert_eq!(told(&judged(&second, &site.look())), told(&first));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_vf_whose_services_change_stays_in_its_pool_and_enters_no_other() {
         "a pod may hold them as cy"
     );
     site.node.set_services(pf, "asym;sym").unwrap();
-    assert_eq!(judged(&second, &site.look()), first);
+    assert_eq!(told(&judged(&second, &site.look())), told(&first));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_vf_whose_pf_tells_nothing_for_one_look_does_not_move() {
     assert_eq!(second.pools.len(), 2, "no third pool for good");
     assert!(reason(&second, site.node.vfs_of(pf)[0]).is_some());
     fs::rename(services.with_extension("away"), &services).unwrap();
-    assert_eq!(judged(&second, &site.look()), first);
+    assert_eq!(told(&judged(&second, &site.look())), told(&first));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_cap_is_never_exceeded_and_never_takes_back() {
     );
     site.node.bind(vf, "vfio-pci").unwrap();
     let third = judged(&second, &looker.look(&second.advertised()).unwrap());
-    assert_eq!(third, first);
+    assert_eq!(told(&third), told(&first));
 }
 
 #[test]

@@ -9,12 +9,12 @@ use device_plugin::pods::{
     CheckpointError, Holder, Holdings, Pod, PodResourcesError, PodView, Source, read_checkpoint,
 };
 use node_sim::{Machine, Profile};
-use qat_node::{Ledger, NodeState, Verdict, facts, judge};
+use qat_node::{Ledger, NodeState, Verdict, facts};
 use qat_policy::PoolName;
 use sysfs_pci::PciAddress;
 use tokio::time::Instant;
 
-use crate::machine::Site;
+use crate::machine::{Site, judge, told};
 
 /// A while in which everything that has a limit is over.
 const LONG: Duration = Duration::from_mins(5);
@@ -67,7 +67,7 @@ fn places(state: &NodeState, vf: PciAddress) -> Vec<(&str, Option<&str>)> {
     let homes = state.pools.iter().filter_map(|(pool, vfs)| {
         let reason = match &vfs.get(&vf)?.verdict {
             Verdict::Healthy => None,
-            Verdict::Unhealthy { reason } => Some(reason.as_str()),
+            Verdict::Unhealthy { reason, .. } => Some(reason.as_str()),
         };
         Some((pool.as_str(), reason))
     });
@@ -174,7 +174,11 @@ fn a_vf_that_is_gone_leaves_the_list_and_an_empty_pool_with_it() {
     let second = judge(&first, &look, &ledger(view(begun, &[])), begun);
     assert_eq!(second.advertised(), first.advertised());
     let silent = judge(&second, &look, &ledger(silence(late)), late);
-    assert_eq!(silent, second, "nobody says that they are free");
+    assert_eq!(
+        told(&silent),
+        told(&second),
+        "nobody says that they are free"
+    );
     let held = ledger(view(late, &[(gone[0], "qat.intel.com/dc")]));
     let third = judge(&second, &look, &held, late);
     assert_eq!(third.pools[&pool("dc")].len(), 1, "one is held");

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use node_sim::{Machine, SimNode};
 use qat_node::hints::Pace;
-use qat_node::{Ledger, Look, Looker, NodeSettings, NodeState, Roots, judge};
+use qat_node::{Calm, Ledger, Look, Looker, NodeSettings, NodeState, Roots};
+use qat_policy::health::HealthRules;
 use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -38,6 +40,8 @@ impl Site {
             cap: None,
             policy: AllocationPolicy::None,
             pace: Pace::AsNeeded,
+            health: HealthRules::default(),
+            calm: Calm::default(),
             metrics: Arc::default(),
             state_dir: dir.path().join("state"),
             binding: None,
@@ -59,4 +63,14 @@ impl Site {
 /// Judges where nobody has asked who holds what.
 pub(crate) fn judged(before: &NodeState, look: &Look) -> NodeState {
     judge(before, look, &Ledger::default(), Instant::now())
+}
+
+/// Judges with the usual patience.
+pub(crate) fn judge(before: &NodeState, look: &Look, ledger: &Ledger, now: Instant) -> NodeState {
+    qat_node::judge(before, look, ledger, Calm::default(), now)
+}
+
+/// What a state tells, whenever it was.
+pub(crate) fn told(state: &NodeState) -> Value {
+    serde_json::to_value(state).unwrap()
 }

@@ -7,10 +7,12 @@
 )]
 
 mod allocate;
+mod calm;
 mod config;
 mod judging;
 mod ledger;
 mod machine;
+mod memory;
 mod partial;
 #[cfg(feature = "probe")]
 mod probe;

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sysfs_pci::{AttrError, PciAddress, SysfsRoot, fs, is_on_the_bus};
 
 use crate::family::Family;
@@ -29,7 +29,8 @@ pub enum Reading<T> {
 }
 
 /// What one check of the heartbeat said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Beat {
     /// The firmware counts.
     Alive,
@@ -38,7 +39,8 @@ pub enum Beat {
 }
 
 /// Why a source says nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Unclear {
     /// There was no need to ask this time.
@@ -54,7 +56,7 @@ pub enum Unclear {
 }
 
 /// Counted errors of a PF, by how bad they are.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Errors {
     /// The device has mended them.
     pub correctable: Reading<u64>,
@@ -65,7 +67,8 @@ pub struct Errors {
 }
 
 /// One reading of a PF.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Vitals {
     /// What the heartbeat said: `heartbeat/status` in debugfs.
     pub beat: Reading<Beat>,
@@ -232,6 +235,15 @@ fn odd<T>(path: &Path, found: &str, expected: &'static str) -> Reading<T> {
 }
 
 impl<T> Reading<T> {
+    /// What is wrong with the source, if something is.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Failed { why } => Some(why),
+            Self::Value(_) | Self::Unknown(_) => None,
+        }
+    }
+
     /// The value, if there is one.
     pub const fn value(&self) -> Option<&T> {
         match self {
@@ -293,14 +305,35 @@ impl<T: Display> Display for Reading<T> {
     }
 }
 
-/// The value, else an object with `unknown` or `failed`.
+/// How a [`Reading`] is written: the value, else an object with `unknown` or `failed`.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written<T> {
+    Unknown { unknown: Unclear },
+    Failed { failed: String },
+    Value(T),
+}
+
 impl<T: Serialize> Serialize for Reading<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Value(value) => value.serialize(serializer),
-            Self::Unknown(why) => serializer.collect_map([("unknown", why.to_string())]),
-            Self::Failed { why } => serializer.collect_map([("failed", why)]),
-        }
+        let written = match self {
+            Self::Value(value) => Written::Value(value),
+            Self::Unknown(unknown) => Written::Unknown { unknown: *unknown },
+            Self::Failed { why } => Written::Failed {
+                failed: why.clone(),
+            },
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Reading<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Value(value) => Self::Value(value),
+            Written::Unknown { unknown } => Self::Unknown(unknown),
+            Written::Failed { failed } => Self::Failed { why: failed },
+        })
     }
 }
 

@@ -38,7 +38,7 @@ fn after(readings: &[Vitals]) -> Option<Sickness> {
 fn one_failure_is_enough_and_three_good_checks_heal() {
     let dead = vitals(DEAD, 1, 0);
     assert_eq!(after(&[alive()]), None);
-    let sick = Some(Sickness::Heartbeat { failed: 1 });
+    let sick = Some(Sickness::Heartbeat);
     assert_eq!(after(&[alive(), dead.clone()]), sick);
     assert_eq!(after(&[dead.clone(), alive(), alive()]), sick);
     assert_eq!(after(&[dead.clone(), alive(), alive(), alive()]), None);
@@ -227,10 +227,83 @@ proptest! {
             health.note(reading, rules);
         }
         health.note(vitals(DEAD, 9, 0), rules);
-        prop_assert_eq!(health.sick(), Some(Sickness::Heartbeat { failed: 9 }));
+        prop_assert_eq!(health.sick(), Some(Sickness::Heartbeat));
         for _ in 0..rules.good_checks {
             health.note(vitals(ALIVE, 9, 0), rules);
         }
         prop_assert_eq!(health.sick(), None);
     }
+}
+
+#[test]
+fn what_an_earlier_process_knew_counts() {
+    let rules = HealthRules::default();
+    let mut health = PfHealth::resumed(None, vitals(DEAD, 1, 1));
+    health.note(vitals(ALIVE, 0, 1), rules);
+    assert_eq!(health.sick(), None);
+    let mut health = PfHealth::resumed(None, vitals(ALIVE, 0, 1));
+    health.note(vitals(ALIVE, 0, 2), rules);
+    assert_eq!(health.sick(), Some(Sickness::Fatal { errors: 2 }));
+
+    let broken = Some(Sickness::Fatal { errors: 3 });
+    let mut health = PfHealth::resumed(broken, vitals(ALIVE, 0, 3));
+    for _ in 0..9 {
+        health.note(vitals(ALIVE, 0, 3), rules);
+    }
+    assert_eq!(health.sick(), broken);
+    for _ in 0..rules.good_checks {
+        health.note(vitals(ALIVE, 0, 0), rules);
+    }
+    assert_eq!(health.sick(), None);
+}
+
+#[test]
+fn what_is_wrong_is_read_as_it_is_written() {
+    for sickness in [
+        Sickness::Heartbeat,
+        Sickness::Fatal { errors: 3 },
+        Sickness::BusErrors { errors: 1 },
+        Sickness::Recovering,
+        Sickness::NotRecovered,
+        Sickness::OffTheBus,
+        Sickness::Down,
+    ] {
+        let text = serde_json::to_string(&sickness).unwrap();
+        assert_eq!(serde_json::from_str::<Sickness>(&text).unwrap(), sickness);
+    }
+    let error = serde_json::from_str::<Sickness>(r#"{"code":"plague"}"#).unwrap_err();
+    assert!(error.to_string().contains("`plague`"), "{error}");
+}
+
+#[test]
+fn a_reading_is_read_as_it_is_written() {
+    for beat in unclear().into_iter().chain([ALIVE, DEAD]) {
+        let written = vitals(beat, 3, 1);
+        let text = serde_json::to_string(&written).unwrap();
+        let read: Vitals = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, written, "{text}");
+    }
+    let text = serde_json::to_string(&vitals(ALIVE, 3, 1)).unwrap();
+    assert!(text.contains(r#""beat":"alive","failed":3"#), "{text}");
+    assert!(text.contains(r#"{"unknown":"not-asked"}"#), "{text}");
+}
+
+#[test]
+fn what_keeps_its_health_from_being_known_is_said() {
+    let mut health = PfHealth::default();
+    let refused = vitals(Reading::Unknown(Unclear::Refused), 0, 0);
+    for _ in 0..9 {
+        health.note(refused.clone(), HealthRules::default());
+    }
+    assert!(health.complaints().is_empty());
+    health.note(refused, HealthRules::default());
+    let said: Vec<_> = health.complaints().into_iter().collect();
+    assert!(said[0].contains("only one program"), "{said:?}");
+    let odd = Reading::Failed {
+        why: "`status` is odd".to_owned(),
+    };
+    health.note(vitals(odd, 0, 0), HealthRules::default());
+    assert!(health.complaints().iter().eq(["`status` is odd"]));
+    health.note(alive(), HealthRules::default());
+    assert!(health.complaints().is_empty());
 }

@@ -1,12 +1,16 @@
 //! From readings over time to a verdict.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use serde::ser::SerializeStruct as _;
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Beat, Errors, Reading, Unclear, Vitals};
+
+/// So many refused checks in a row are no chance.
+const CONTENDED: u32 = 10;
 
 /// When a PF is looked at, and when it is well again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,10 +41,7 @@ pub struct PfHealth {
 #[non_exhaustive]
 pub enum Sickness {
     /// Its heartbeat failed.
-    Heartbeat {
-        /// Checks that found it dead so far.
-        failed: u64,
-    },
+    Heartbeat,
     /// It counts fatal errors.
     Fatal {
         /// How many there are now.
@@ -84,6 +85,17 @@ impl Default for HealthRules {
 }
 
 impl PfHealth {
+    /// What an earlier process knew of a PF: what was wrong, and its last reading. So a PF that was broken is not taken for
+    /// well because somebody else looks at it, and errors of the time between are news.
+    #[must_use]
+    pub fn resumed(sick: Option<Sickness>, vitals: Vitals) -> Self {
+        Self {
+            vitals,
+            sick,
+            ..Self::default()
+        }
+    }
+
     /// Takes note of a reading.
     pub fn note(&mut self, vitals: Vitals, rules: HealthRules) {
         let news = self.news(&vitals);
@@ -144,12 +156,45 @@ impl PfHealth {
         self.refused
     }
 
+    /// What keeps the PF's health from being known, where something should be known: sources that cannot be read or hold
+    /// something odd, and a check that is refused all the time.
+    #[must_use]
+    pub fn complaints(&self) -> BTreeSet<String> {
+        let Vitals {
+            beat,
+            failed,
+            ras,
+            aer,
+            up,
+            on_the_bus,
+        } = &self.vitals;
+        let counters =
+            [ras, aer].map(|errors| [&errors.correctable, &errors.nonfatal, &errors.fatal]);
+        let mut complaints: BTreeSet<String> = counters
+            .into_iter()
+            .flatten()
+            .chain([failed])
+            .filter_map(Reading::failure)
+            .chain(beat.failure())
+            .chain(up.failure())
+            .chain(on_the_bus.failure())
+            .map(str::to_owned)
+            .collect();
+        if self.refused >= CONTENDED {
+            complaints.insert(
+                "its heartbeat checks are refused all the time, so nobody knows whether it lives: another program makes \
+                 checks too often, or it hangs in a restart; let only one program read `heartbeat/status`"
+                    .to_owned(),
+            );
+        }
+        complaints
+    }
+
     /// What this reading has of bad news. A counter that is less than before started anew.
     fn news(&self, now: &Vitals) -> Option<Sickness> {
         let before = &self.vitals;
         if now.beat == Reading::Value(Beat::Dead) {
-            let failed = now.failed.value().copied().unwrap_or_default();
-            return Some(Sickness::Heartbeat { failed });
+            return Some(Sickness::Heartbeat);
         }
         if now.on_the_bus == Reading::Value(false) {
             return Some(Sickness::OffTheBus);
@@ -184,7 +229,7 @@ impl Sickness {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Heartbeat { .. } => "heartbeat",
+            Self::Heartbeat => "heartbeat",
             Self::Fatal { .. } => "fatal-errors",
             Self::BusErrors { .. } => "bus-errors",
             Self::Recovering => "recovering",
@@ -200,10 +245,7 @@ impl Display for Sickness {
         const ANEW: &str =
             "see the kernel log, and start the device anew when no pod holds a VF of it";
         match self {
-            Self::Heartbeat { failed } => write!(
-                f,
-                "its firmware does not answer ({failed} failed heartbeats so far); {ANEW}"
-            ),
+            Self::Heartbeat => write!(f, "its firmware does not answer (heartbeat); {ANEW}"),
             Self::Fatal { errors } => write!(
                 f,
                 "it has had {errors} fatal errors; {ANEW}, or write 1 to its `qat_ras/reset_error_counters` if it works"
@@ -226,12 +268,46 @@ impl Display for Sickness {
     }
 }
 
-/// An object of the code and the text.
+/// How a [`Sickness`] is written: a code, a text for people, and the errors where they are counted.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    code: String,
+    #[serde(default)]
+    text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    errors: Option<u64>,
+}
+
+/// An object of the code, the text, and the errors where they are counted.
 impl Serialize for Sickness {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut sickness = serializer.serialize_struct("Sickness", 2)?;
-        sickness.serialize_field("code", self.code())?;
-        sickness.serialize_field("text", &self.to_string())?;
-        sickness.end()
+        let errors = match self {
+            Self::Fatal { errors } | Self::BusErrors { errors } => Some(*errors),
+            _ => None,
+        };
+        let written = Written {
+            code: self.code().to_owned(),
+            text: self.to_string(),
+            errors,
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sickness {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Written { code, errors, .. } = Written::deserialize(deserializer)?;
+        let errors = errors.unwrap_or_default();
+        let all = [
+            Self::Heartbeat,
+            Self::Fatal { errors },
+            Self::BusErrors { errors },
+            Self::Recovering,
+            Self::NotRecovered,
+            Self::OffTheBus,
+            Self::Down,
+        ];
+        let known = all.into_iter().find(|sickness| sickness.code() == code);
+        known.ok_or_else(|| D::Error::custom(format!("`{code}` is nothing that a PF can have")))
     }
 }

@@ -1,22 +1,30 @@
 //! What the daemon counts, and whether it is alive and ready.
 
+mod current;
+mod labels;
+
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use device_plugin::{AllocateError, Call, DeviceSet, Health, Observer, ResourceName, State};
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use qat_policy::health::Sickness;
-use sysfs_pci::PciAddress;
+use sysfs_pci::fs;
 use tokio::sync::watch;
 
-use crate::Look;
+use self::current::{Current, Known as _};
+use self::labels::{
+    Answered, CallLabel, LookLabel, Pf, PfErrors, Reason, Resource, ResourceHealth, ResourceReason,
+    ResourceState, SickPf,
+};
+use crate::hints::Hints;
+use crate::{Look, NodeState, Pulse, Verdict, resource_text};
 
 /// Where the buckets of durations end, in seconds.
 const BUCKETS: [f64; 8] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0];
@@ -37,57 +45,25 @@ pub struct Metrics {
     lists: Family<Resource, Counter>,
     calls: Family<Answered, Counter>,
     seconds: Family<CallLabel, Histogram, fn() -> Histogram>,
-    looks: Counter,
+    transitions: Family<ResourceState, Counter>,
+    looks: Family<LookLabel, Counter>,
     look_seconds: Histogram,
-    withheld: Family<Reason, Gauge>,
-    sick: Family<SickPf, Gauge>,
-    /// What `withheld` and `sick` say now, so that what is no more goes.
-    said: Mutex<Said>,
+    file_system_calls: Counter,
+    hints: Counter,
+    lost: Counter,
+    hearing: Gauge,
+    unhealthy: Current<ResourceReason, Gauge>,
+    withheld: Current<Reason, Gauge>,
+    leaked: Gauge,
+    sick: Current<SickPf, Gauge>,
+    heartbeats_failed: Current<Pf, Counter>,
+    checks_refused: Current<Pf, Gauge>,
+    errors: Current<PfErrors, Counter>,
     states: OnceLock<watch::Receiver<BTreeMap<ResourceName, State>>>,
     looked: AtomicBool,
     started: Instant,
     /// When the owner last came by, in milliseconds since the start.
     beat: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Said {
-    withheld: BTreeMap<Reason, i64>,
-    sick: BTreeMap<SickPf, i64>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Resource {
-    resource: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ResourceHealth {
-    resource: String,
-    health: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CallLabel {
-    call: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Answered {
-    resource: String,
-    call: String,
-    result: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
-struct Reason {
-    reason: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
-struct SickPf {
-    pf: String,
-    reason: String,
 }
 
 fn histogram() -> Histogram {
@@ -111,11 +87,20 @@ impl Metrics {
             lists: Family::default(),
             calls: Family::default(),
             seconds: Family::new_with_constructor(histogram),
-            looks: Counter::default(),
+            transitions: Family::default(),
+            looks: Family::default(),
             look_seconds: histogram(),
-            withheld: Family::default(),
-            sick: Family::default(),
-            said: Mutex::default(),
+            file_system_calls: Counter::default(),
+            hints: Counter::default(),
+            lost: Counter::default(),
+            hearing: Gauge::default(),
+            unhealthy: Current::default(),
+            withheld: Current::default(),
+            leaked: Gauge::default(),
+            sick: Current::default(),
+            heartbeats_failed: Current::default(),
+            checks_refused: Current::default(),
+            errors: Current::default(),
             states: OnceLock::new(),
             looked: AtomicBool::new(false),
             started: Instant::now(),
@@ -126,6 +111,12 @@ impl Metrics {
     }
 
     fn register(&mut self) {
+        self.register_the_kubelets();
+        self.register_the_machines();
+        self.register_the_pfs();
+    }
+
+    fn register_the_kubelets(&mut self) {
         let registry = &mut self.registry;
         registry.register(
             "devices",
@@ -133,9 +124,19 @@ impl Metrics {
             self.devices.clone(),
         );
         registry.register(
+            "unhealthy",
+            "VFs that the kubelet was told of as Unhealthy, by reason",
+            self.unhealthy.family.clone(),
+        );
+        registry.register(
             "serving",
             "Whether the kubelet listens to the resource",
             self.serving.clone(),
+        );
+        registry.register(
+            "transitions",
+            "How often a resource came to a state with the kubelet: registering, registered, streaming and so on",
+            self.transitions.clone(),
         );
         registry.register(
             "lists",
@@ -152,6 +153,10 @@ impl Metrics {
             "How long an answer took",
             self.seconds.clone(),
         );
+    }
+
+    fn register_the_machines(&mut self) {
+        let registry = &mut self.registry;
         registry.register("looks", "Looks at the machine", self.looks.clone());
         registry.register(
             "look_seconds",
@@ -159,14 +164,58 @@ impl Metrics {
             self.look_seconds.clone(),
         );
         registry.register(
+            "file_system_calls",
+            "File system calls that were made to read the machine",
+            self.file_system_calls.clone(),
+        );
+        registry.register(
+            "hints",
+            "Hints that something may have changed: events of the kernel and of /dev/vfio",
+            self.hints.clone(),
+        );
+        registry.register(
+            "events_lost",
+            "How often events of the kernel were lost, so that everything was looked at",
+            self.lost.clone(),
+        );
+        registry.register(
+            "hearing",
+            "Whether the kernel's events arrive",
+            self.hearing.clone(),
+        );
+        registry.register(
             "withheld",
             "VFs that are not offered, by reason",
-            self.withheld.clone(),
+            self.withheld.family.clone(),
         );
+        registry.register(
+            "leaked",
+            "VFs that are open although no pod holds them",
+            self.leaked.clone(),
+        );
+    }
+
+    fn register_the_pfs(&mut self) {
+        let registry = &mut self.registry;
         registry.register(
             "pf_sick",
             "PFs that are not well by their driver's word",
-            self.sick.clone(),
+            self.sick.family.clone(),
+        );
+        registry.register(
+            "pf_heartbeats_failed",
+            "Heartbeat checks that found the PF dead, as its driver counts them",
+            self.heartbeats_failed.family.clone(),
+        );
+        registry.register(
+            "pf_checks_refused",
+            "Heartbeat checks in a row that were refused because another was made a moment before",
+            self.checks_refused.family.clone(),
+        );
+        registry.register(
+            "pf_errors",
+            "Errors of the PF, as its driver (device) and the PCI bus (bus) count them",
+            self.errors.family.clone(),
         );
     }
 
@@ -228,47 +277,87 @@ impl Metrics {
         self.beat.store(now, Ordering::Relaxed);
     }
 
+    /// Takes note of what was heard so far.
+    pub(crate) fn heard(&self, hints: &Hints) {
+        self.hints.set_to(hints.count());
+        self.lost.set_to(hints.lost());
+        self.hearing.set(i64::from(hints.hears_the_kernel()));
+        self.file_system_calls.set_to(fs::calls());
+    }
+
+    /// Takes note of the PFs' health.
+    pub(crate) fn checked(&self, pulse: &Pulse) {
+        let mut sick = BTreeMap::new();
+        let (mut failed, mut refused, mut errors) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (pf, health, _) in pulse.pfs() {
+            let pf = pf.to_string();
+            let label = || Pf { pf: pf.clone() };
+            if let Some(sickness) = health.sick() {
+                let (pf, reason) = (pf.clone(), sickness.code().to_owned());
+                sick.insert(SickPf { pf, reason }, 1);
+            }
+            let vitals = health.vitals();
+            failed.extend(vitals.failed.value().map(|count| (label(), *count)));
+            refused.insert(label(), u64::from(health.refused()));
+            for (source, counted) in [("device", &vitals.ras), ("bus", &vitals.aer)] {
+                for (severity, count) in [
+                    ("correctable", &counted.correctable),
+                    ("nonfatal", &counted.nonfatal),
+                    ("fatal", &counted.fatal),
+                ] {
+                    let [source, severity] = [source, severity].map(str::to_owned);
+                    let pf = pf.clone();
+                    let label = PfErrors {
+                        pf,
+                        source,
+                        severity,
+                    };
+                    errors.extend(count.value().map(|count| (label, *count)));
+                }
+            }
+        }
+        self.sick.show(sick);
+        self.heartbeats_failed.show(failed);
+        self.checks_refused.show(refused);
+        self.errors.show(errors);
+    }
+
+    /// Takes note of what is advertised, and of how many VFs are open that nobody holds.
+    pub(crate) fn judged(&self, state: &NodeState, leaked: usize) {
+        let mut unhealthy = BTreeMap::new();
+        for (pool, vfs) in &state.pools {
+            for vf in vfs.values() {
+                if let Verdict::Unhealthy { code, .. } = &vf.verdict {
+                    let label = ResourceReason {
+                        resource: resource_text(pool),
+                        reason: code.to_string(),
+                    };
+                    *unhealthy.entry(label).or_default() += 1;
+                }
+            }
+        }
+        self.unhealthy.show(unhealthy);
+        self.leaked.set(i64::try_from(leaked).unwrap_or(i64::MAX));
+    }
+
     /// How resources stand, now and as it changes.
     pub(crate) fn watch(&self, states: watch::Receiver<BTreeMap<ResourceName, State>>) {
         let _first_only = self.states.set(states);
     }
 
     /// Takes note of a look.
-    pub(crate) fn looked(
-        &self,
-        look: &Look,
-        sick: &BTreeMap<PciAddress, Sickness>,
-        took: Duration,
-    ) {
-        self.looks.inc();
+    pub(crate) fn looked(&self, look: &Look, took: Duration) {
+        let at = if look.partial { "part" } else { "everything" };
+        let at = at.to_owned();
+        self.looks.get_or_create(&LookLabel { at }).inc();
         self.look_seconds.observe(took.as_secs_f64());
-        let mut now = Said::default();
+        let mut withheld = BTreeMap::new();
         for (_, reason) in look.inventory.withheld() {
             let reason = reason.code().to_owned();
-            *now.withheld.entry(Reason { reason }).or_default() += 1;
+            *withheld.entry(Reason { reason }).or_default() += 1;
         }
-        for (pf, sickness) in sick {
-            let (pf, reason) = (pf.to_string(), sickness.code().to_owned());
-            now.sick.insert(SickPf { pf, reason }, 1);
-        }
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        for gone in said
-            .withheld
-            .keys()
-            .filter(|key| !now.withheld.contains_key(key))
-        {
-            self.withheld.remove(gone);
-        }
-        for gone in said.sick.keys().filter(|key| !now.sick.contains_key(key)) {
-            self.sick.remove(gone);
-        }
-        for (reason, count) in &now.withheld {
-            self.withheld.get_or_create(reason).set(*count);
-        }
-        for (pf, one) in &now.sick {
-            self.sick.get_or_create(pf).set(*one);
-        }
-        *said = now;
+        self.withheld.show(withheld);
         self.looked.store(true, Ordering::Relaxed);
     }
 
@@ -285,6 +374,11 @@ impl Metrics {
 impl Observer for Metrics {
     fn state_changed(&self, resource: &ResourceName, state: &State) {
         let resource = resource.to_string();
+        let transition = ResourceState {
+            resource: resource.clone(),
+            state: state.code().to_owned(),
+        };
+        self.transitions.get_or_create(&transition).inc();
         let labels = Resource {
             resource: resource.clone(),
         };

@@ -1,0 +1,385 @@
+//! The owner of the state.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_plugin::pods::Pods;
+use device_plugin::{DeviceSet, ResourceName, Supervisor};
+use passthrough::clash;
+use qat_policy::health::PfHealth;
+use qat_policy::{AllocationPolicy, PoolName};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use crate::binding::{Keeper, Report};
+use crate::hints::{Expect, Scope};
+use crate::journal::{Fact, Journal, Weight, facts};
+use crate::judge::doubtful;
+use crate::leaks::Leaks;
+use crate::memory::{AnswerMemory, Clock, LeakMemory, Memory, PfMemory, Scribe, VfMemory};
+use crate::pools::PoolConfig;
+use crate::text::chain;
+use crate::{
+    Calm, CdiFiles, Given, HandedOut, Ledger, Look, Looker, Metrics, NodeSettings, NodeState,
+    PoolBackend, Pulse, Recheck, judge, resource_name,
+};
+
+/// How long open streams and calls may take to end after a stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often to ask who holds what when nothing waits for the answer. Another plugin may have given a
+/// VF to a pod.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
+
+/// How long after a change to look often.
+const SETTLING: Duration = Duration::from_secs(15);
+
+/// The one that changes the state: looks, judges, publishes.
+pub(crate) struct Owner {
+    pub(crate) pulse: Pulse,
+    pub(crate) ledger: Ledger,
+    pub(crate) leaks: Leaks,
+    looker: Looker,
+    journal: Journal,
+    /// What the last look failed with, so that it is said once.
+    blind: Option<String>,
+    /// When a look last found something else than the one before. What follows a change may come without a hint.
+    stirred: Instant,
+    calm: Calm,
+    publish: watch::Sender<Arc<NodeState>>,
+    /// What an earlier process knew, until the first look.
+    resumed: Option<Memory>,
+    scribe: Scribe,
+    clock: Clock,
+    /// Where each pool's devices are published; none if the pool cannot be offered.
+    pools: BTreeMap<PoolName, Option<watch::Sender<Arc<DeviceSet>>>>,
+    supervisor: Supervisor,
+    recheck: Arc<Recheck>,
+    config: Arc<PoolConfig>,
+    cdi: CdiFiles,
+    given: Arc<Given>,
+    metrics: Arc<Metrics>,
+    policy: AllocationPolicy,
+    pods: Pods,
+    handed_out: mpsc::UnboundedSender<HandedOut>,
+    keeper: Option<Keeper>,
+    /// Keeps the channel of reports open where there is no keeper.
+    _reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Owner {
+    /// Has looked at nothing yet, and knows what an earlier process has written down. What is handed out and bound is told
+    /// to the two channels.
+    pub(crate) fn new(
+        settings: &NodeSettings,
+        handed_out: mpsc::UnboundedSender<HandedOut>,
+        reports: mpsc::UnboundedSender<Report>,
+    ) -> Self {
+        let NodeSettings {
+            roots, state_dir, ..
+        } = settings;
+        let metrics = Arc::clone(&settings.metrics);
+        let supervisor =
+            Supervisor::new(roots.kubelet.clone()).observed_by(Arc::<Metrics>::clone(&metrics));
+        metrics.watch(supervisor.states());
+        let keeper = settings.binding.clone();
+        let now = Instant::now();
+        let mut owner = Self {
+            looker: Looker::new(roots, settings.rules()),
+            pulse: Pulse::new(roots, settings.health, state_dir),
+            ledger: Ledger::default(),
+            leaks: Leaks::new(now),
+            journal: Journal::default(),
+            blind: None,
+            stirred: now,
+            calm: settings.calm,
+            publish: watch::Sender::new(Arc::default()),
+            resumed: None,
+            scribe: Scribe::new(state_dir.clone()),
+            clock: Clock::now(),
+            pools: BTreeMap::new(),
+            supervisor,
+            recheck: Arc::new(Recheck::new(roots, &settings.rules())),
+            config: Arc::clone(&settings.pools),
+            cdi: CdiFiles::new(settings),
+            given: Arc::default(),
+            metrics,
+            policy: settings.policy,
+            pods: roots.pods(),
+            handed_out,
+            keeper: keeper.map(|settings| Keeper::new(settings, reports.clone())),
+            _reports: reports,
+        };
+        owner.resume(state_dir);
+        owner
+    }
+
+    /// Takes over what an earlier process of this boot has written down.
+    fn resume(&mut self, state_dir: &Path) {
+        let mut memory = match Memory::read(state_dir) {
+            Ok(Some(memory)) if memory.is_of_this_boot() => memory,
+            Ok(_) => return,
+            Err(error) => {
+                warn!(
+                    "{}; what was advertised before this start is not known",
+                    chain(&error)
+                );
+                return;
+            }
+        };
+        let now = Instant::now();
+        for (pf, memory) in mem::take(&mut memory.pfs) {
+            let since = self.clock.instant(memory.since).unwrap_or(now);
+            let health = PfHealth::resumed(memory.sick, memory.vitals);
+            self.pulse.resume(pf, health, since);
+        }
+        for (vf, AnswerMemory { pool, at }) in mem::take(&mut memory.answers) {
+            let at = self.clock.instant(at).unwrap_or(now);
+            self.ledger.answered(&pool, &[vf], at);
+        }
+        self.given.resume(mem::take(&mut memory.given));
+        debug!(written = memory.written, "an earlier process is continued");
+        self.resumed = Some(memory);
+    }
+
+    /// Has what is known written down.
+    pub(crate) fn remember(&self, hearing: bool) {
+        // Before the first look nothing is known, and what an earlier process has written is better.
+        if self.resumed.is_some() || self.blind.is_some() {
+            return;
+        }
+        let clock = self.clock;
+        let state = Arc::clone(&self.publish.borrow());
+        let pools = state.pools.iter().map(|(pool, vfs)| {
+            let vfs = vfs.iter();
+            let vfs = vfs.map(|(vf, advertised)| (*vf, VfMemory::of(advertised, clock)));
+            (pool.clone(), vfs.collect())
+        });
+        let pfs = self.pulse.pfs().map(|(pf, health, since)| {
+            let memory = PfMemory {
+                sick: health.sick(),
+                since: clock.unix(since),
+                refused: health.refused(),
+                vitals: health.vitals().clone(),
+            };
+            (pf, memory)
+        });
+        let answers = self.ledger.answers().map(|(vf, pool, at)| {
+            let (pool, at) = (pool.clone(), clock.unix(at));
+            (vf, AnswerMemory { pool, at })
+        });
+        let leaks = self.leaks.found().iter();
+        let memory = Memory {
+            hearing,
+            pools: pools.collect(),
+            pfs: pfs.collect(),
+            answers: answers.collect(),
+            given: self.given.of(&state.advertised()),
+            leaks: leaks
+                .map(|(vf, leak)| (*vf, LeakMemory::of(leak, clock)))
+                .collect(),
+            ..Memory::default()
+        };
+        self.scribe.remember(memory, clock.unix(Instant::now()));
+    }
+
+    /// Ends streams and calls, and writes down what is known.
+    pub(crate) async fn end(self) {
+        self.supervisor.shutdown(GRACE).await;
+        self.scribe.end().await;
+    }
+
+    /// Takes note of VFs that were bound, or could not be.
+    pub(crate) fn bound(&mut self, report: Report) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.note(report, Instant::now());
+        }
+    }
+
+    /// When time alone changes a verdict.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.publish.borrow().due(Instant::now())
+    }
+
+    /// Sees which VFs are open that nobody holds, and returns whether that has changed.
+    pub(crate) fn survey(&mut self) -> bool {
+        let state = Arc::clone(&self.publish.borrow());
+        let looker = &self.looker;
+        let open = |vfs: &_| looker.open(vfs);
+        let changed = self
+            .leaks
+            .survey(&state, &self.ledger, open, Instant::now());
+        self.ledger.leaked(self.leaks.found());
+        self.ledger.forget(&state.advertised());
+        changed
+    }
+
+    /// What may come without a hint.
+    pub(crate) fn expect(&self) -> Expect {
+        let binds = self.keeper.as_ref().is_some_and(Keeper::waits);
+        let pods = self.publish.borrow().waits_for_pods();
+        Expect {
+            waiting: binds || pods || self.blind.is_some(),
+            stirred: self.stirred.elapsed() < SETTLING,
+            hearing: false,
+        }
+    }
+
+    /// Asks who holds what: at first, when a decision waits for it, and now and then.
+    pub(crate) async fn ask(&mut self) {
+        let due = self
+            .ledger
+            .view()
+            .is_none_or(|view| view.asked.elapsed() >= ASK_AGAIN);
+        if due || self.publish.borrow().waits_for_pods() {
+            self.ask_now().await;
+        }
+    }
+
+    /// Asks who holds what.
+    pub(crate) async fn ask_now(&mut self) {
+        self.ledger.learn(self.pods.view().await);
+    }
+
+    /// Looks, judges, publishes.
+    pub(crate) async fn turn(&mut self, scope: &Scope) {
+        let before = Arc::clone(&self.publish.borrow());
+        let began = Instant::now();
+        self.looker.tell(self.pulse.sick());
+        let mut advertised = before.advertised();
+        advertised.extend(self.resumed.iter().flat_map(Memory::advertised));
+        let look = match self.looker.look_at(scope, &advertised) {
+            Ok(look) => look,
+            Err(error) => {
+                self.be_blind(chain(&error));
+                return;
+            }
+        };
+        if self.blind.take().is_some() {
+            info!("the PCI bus can be read again");
+        }
+        debug!(
+            file_system_calls = look.calls,
+            partial = look.partial,
+            "looked"
+        );
+        self.metrics.looked(&look, began.elapsed());
+        self.pulse.attend(&look.inventory, Instant::now());
+        let before = self.resumed_state(&look).unwrap_or(before);
+        self.ledger
+            .see(self.looker.open(&doubtful(&before, &look, &self.ledger)));
+        let now = Instant::now();
+        let after = judge(&before, &look, &self.ledger, self.calm, now);
+        let mut facts = facts(&look, &after, &self.ledger);
+        facts.extend(self.pulse.complaints().map(|text| Fact {
+            weight: Weight::Warning,
+            text,
+        }));
+        // Before the kubelet hears of a VF: a pod may follow at once.
+        facts.extend(self.cdi.tend(&look.inventory, &after));
+        self.journal.write(facts);
+        if after != **self.publish.borrow() {
+            self.stirred = Instant::now();
+            self.publish.send_replace(Arc::new(after.clone()));
+        }
+        self.metrics.judged(&after, self.leaks.found().len());
+        self.update_pools(&after).await;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.tend(&look.inventory, &self.ledger, Instant::now());
+        }
+    }
+
+    /// What an earlier process advertised, at the first look.
+    fn resumed_state(&mut self, look: &Look) -> Option<Arc<NodeState>> {
+        let memory = self.resumed.take()?;
+        let state = memory.resume(look, &self.ledger, self.clock, Instant::now());
+        Some(Arc::new(state))
+    }
+
+    /// Keeps what is advertised: nothing is known, so nothing is taken back.
+    fn be_blind(&mut self, why: String) {
+        if self.blind.as_ref() != Some(&why) {
+            warn!("{why}; what was advertised stays until it can be read again");
+            self.blind = Some(why);
+        }
+    }
+
+    async fn update_pools(&mut self, state: &NodeState) {
+        let gone: Vec<PoolName> = self
+            .pools
+            .keys()
+            .filter(|pool| !state.pools.contains_key(*pool))
+            .cloned()
+            .collect();
+        for pool in gone {
+            self.pools.remove(&pool);
+            // A pool without a valid name was never offered.
+            if let Ok(resource) = resource_name(&pool) {
+                self.supervisor.withdraw(&resource).await;
+            }
+        }
+        for pool in state.pools.keys() {
+            let devices = Arc::new(state.device_set(pool));
+            match self.pools.get(pool) {
+                None => {
+                    let sender = self.open_pool(pool, devices);
+                    self.pools.insert(pool.clone(), sender);
+                }
+                Some(Some(sender)) if *sender.borrow() != devices => {
+                    sender.send_replace(devices);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The resource of a pool, if no pool that is open leads to the same variables.
+    fn resource(&self, pool: &PoolName) -> Result<ResourceName, String> {
+        let resource = resource_name(pool).map_err(|error| chain(&error))?;
+        let others = self.pools.iter().filter(|(_, open)| open.is_some());
+        for other in others.filter_map(|(other, _)| resource_name(other).ok()) {
+            if let Some(variable) = clash(&resource, &other) {
+                return Err(format!(
+                    "`{other}` sets the variable `{variable}` already; give one of them another name"
+                ));
+            }
+        }
+        Ok(resource)
+    }
+
+    /// Offers a new pool. Says why if that cannot be, and the others go on.
+    fn open_pool(
+        &mut self,
+        pool: &PoolName,
+        devices: Arc<DeviceSet>,
+    ) -> Option<watch::Sender<Arc<DeviceSet>>> {
+        let (sender, receiver) = watch::channel(devices);
+        let offered = self.resource(pool).and_then(|resource| {
+            let backend = PoolBackend {
+                resource: resource.clone(),
+                pool: pool.clone(),
+                settings: self.config.of(pool),
+                policy: self.policy,
+                recheck: Arc::clone(&self.recheck),
+                described: self.cdi.described(),
+                given: Arc::clone(&self.given),
+                state: self.publish.subscribe(),
+                devices: receiver,
+                handed_out: self.handed_out.clone(),
+            };
+            let offered = self.supervisor.offer(resource, Arc::new(backend));
+            offered.map_err(|error| chain(&error))
+        });
+        match offered {
+            Ok(()) => Some(sender),
+            Err(why) => {
+                error!("pool {pool} cannot be offered: {why}");
+                None
+            }
+        }
+    }
+}
