@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use node_sim::{Machine, Profile, ResourceView};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tests::{DEADLINE, Daemon, Scene};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -86,4 +88,35 @@ async fn without_a_kubelet_it_is_alive_and_not_ready() {
     until(&daemon, "/healthz", "ok").await;
     until(&daemon, "/readyz", &format!("{CY}: there is no kubelet")).await;
     scene.end(daemon).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_signal_makes_it_log_more_and_another_as_before() {
+    let scene = Scene::new(Machine::profile(Profile::Xeon4xxx))
+        .await
+        .unwrap();
+    let daemon = scene.daemon(&["--log-format=json"]).unwrap();
+    let all = |view: &ResourceView| view.allocatable == 32;
+    scene.kubelet.wait_for(CY, all, DEADLINE).await.unwrap();
+    assert!(!daemon.log().contains("\"look\""), "{}", daemon.log());
+    let pid = i32::try_from(daemon.pid().unwrap()).unwrap();
+    let pid = Pid::from_raw(pid).unwrap();
+    kill_process(pid, Signal::USR1).unwrap();
+    daemon.logged("\"name\":\"look\"", DEADLINE).await.unwrap();
+    let pod = scene.kubelet.admit([(CY, 1)]).await.unwrap();
+    daemon
+        .logged("\"name\":\"allocate\"", DEADLINE)
+        .await
+        .unwrap();
+    assert!(scene.kubelet.delete(&pod));
+    kill_process(pid, Signal::USR2).unwrap();
+    let usual = "logging as much as at the start";
+    daemon.logged(usual, DEADLINE).await.unwrap();
+    let log = scene.end(daemon).await.unwrap();
+    let (_, after) = log.split_once(usual).unwrap();
+    // A look that had begun may still end.
+    assert!(after.matches("DEBUG").count() <= 3, "{after}");
+    let timed = log.lines().find(|line| line.contains("time.busy")).unwrap();
+    let timed: Value = serde_json::from_str(timed).unwrap();
+    assert!(timed["span"]["name"].is_string(), "{timed}");
 }

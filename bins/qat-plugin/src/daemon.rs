@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use plugin_admin::Admin;
+use plugin_admin::{Admin, LogLevel};
 use qat_node::Metrics;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -14,11 +14,12 @@ use tracing::{info, warn};
 
 use crate::settings::Settings;
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. SIGUSR1 makes it log more, SIGUSR2 as much as at the start.
 ///
 /// One thread is enough: everything is short, and what the kernel may block is not done here.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
-    plugin_admin::init(settings.log_format, settings.verbosity).context("cannot set up the log")?;
+    let level = plugin_admin::init(settings.log_format, settings.verbosity);
+    let level = level.context("cannot set up the log")?;
     for warning in &settings.warnings {
         warn!("{warning}");
     }
@@ -29,7 +30,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, level))
 }
 
 /// What the daemon says of itself.
@@ -42,9 +43,11 @@ fn admin(metrics: &Arc<Metrics>) -> Admin {
     }
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+async fn serve(settings: Settings, level: LogLevel) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let mut louder = signal(SignalKind::user_defined1()).context("cannot catch SIGUSR1")?;
+    let mut usual = signal(SignalKind::user_defined2()).context("cannot catch SIGUSR2")?;
     if let Some(address) = settings.admin {
         let listener = TcpListener::bind(address)
             .await
@@ -55,10 +58,26 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     let stop = CancellationToken::new();
     let mut node = pin!(qat_node::run(settings.node, stop.clone()));
-    tokio::select! {
-        () = &mut node => return Ok(()),
-        _ = terminate.recv() => info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => info!("SIGINT: stopping"),
+    loop {
+        tokio::select! {
+            () = &mut node => return Ok(()),
+            _ = terminate.recv() => {
+                info!("SIGTERM: stopping");
+                break;
+            }
+            _ = interrupt.recv() => {
+                info!("SIGINT: stopping");
+                break;
+            }
+            _ = louder.recv() => {
+                let now = level.louder();
+                info!("SIGUSR1: logging at {now}; once more for more, SIGUSR2 for as much as at the start");
+            }
+            _ = usual.recv() => {
+                info!("SIGUSR2: logging as much as at the start");
+                level.usual();
+            }
+        }
     }
     stop.cancel();
     node.await;

@@ -41,6 +41,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug_span};
 
 /// How long Register may take. The kubelet dials back within it, and waits 10 s for that.
 const REGISTER_LIMIT: Duration = Duration::from_secs(15);
@@ -159,6 +160,7 @@ impl Lifecycle {
         self.state.set(State::Registering);
         loop {
             let attempt = register(&self.dir, &self.resource, self.plugin.options());
+            let attempt = attempt.instrument(debug_span!("register", resource = %self.resource));
             let result = select! {
                 result = timeout(REGISTER_LIMIT, attempt) => result,
                 ended = disturbed(&mut self.ticks, session, &socket, kubelet) => return Err(ended),

@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
+use tracing::{Instrument as _, debug_span};
 
 /// How long a plugin has for [`DevicePlugin::allocate`]. The kubelet has no limit of its own,
 /// and admits no other pod to the node while it waits.
@@ -195,7 +196,12 @@ impl server::DevicePlugin for InSession {
         request: Request<api::AllocateRequest>,
     ) -> Result<Response<api::AllocateResponse>, Status> {
         let (_call, begun) = (self.activity.call(busy(&request)), Instant::now());
-        let answer = self.service.allocate_all(request.into_inner()).await;
+        let resource = &self.service.resource;
+        let answer = self
+            .service
+            .allocate_all(request.into_inner())
+            .instrument(debug_span!("allocate", %resource))
+            .await;
         self.service
             .answered(Call::Allocate, begun, answer.as_ref().err());
         answer.map(Response::new).map_err(|error| status(&error))
@@ -206,7 +212,12 @@ impl server::DevicePlugin for InSession {
         request: Request<api::PreStartContainerRequest>,
     ) -> Result<Response<api::PreStartContainerResponse>, Status> {
         let (_call, begun) = (self.activity.call(busy(&request)), Instant::now());
-        let answer = self.service.pre_start(request.into_inner()).await;
+        let resource = &self.service.resource;
+        let answer = self
+            .service
+            .pre_start(request.into_inner())
+            .instrument(debug_span!("pre_start", %resource))
+            .await;
         self.service
             .answered(Call::PreStart, begun, answer.as_ref().err());
         answer

@@ -8,8 +8,9 @@
 //! use plugin_admin::LogFormat;
 //!
 //! # fn main() -> Result<(), plugin_admin::TelemetryError> {
-//! plugin_admin::init(LogFormat::Text, 1)?;
+//! let level = plugin_admin::init(LogFormat::Text, 1)?;
 //! tracing::info!(devices = 16, "registered");
+//! level.louder(); // for a while
 //! # Ok(())
 //! # }
 //! ```
@@ -33,20 +34,31 @@
 //! Whatever the number, the libraries below the gRPC connection stay at info, because each of
 //! their frames would be a line. Name them in `RUST_LOG` to hear them.
 //!
+//! What `init` returns changes that while the process runs ([`LogLevel`]): a daemon has a signal do it.
+//!
+//! A span has a line when it ends, with the time that it took. So a span at debug is the way to measure what a daemon does:
+//! silent and free until somebody asks.
+//!
+//! # Metrics and probes
+//!
+//! [`serve`] answers `/metrics`, `/healthz` and `/readyz` over HTTP, with what the daemon says ([`Admin`]). It counts nothing
+//! itself.
+//!
 //! # What this crate does not do
 //!
-//! It has no metrics and no probes yet, it writes no files, and it knows nothing about what the
-//! daemon that uses it does.
+//! It writes no files, and it knows nothing about what the daemon that uses it does.
 #![forbid(unsafe_code)]
 
 mod error;
 mod format;
 mod level;
+mod log_level;
 mod one_line;
 mod serve;
 mod telemetry;
 
 pub use crate::error::{TelemetryError, UnknownLogFormat};
 pub use crate::format::LogFormat;
+pub use crate::log_level::LogLevel;
 pub use crate::serve::{Admin, serve};
 pub use crate::telemetry::{FILTER_VARIABLE, Telemetry, init};

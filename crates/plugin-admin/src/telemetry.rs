@@ -7,12 +7,15 @@ use tracing::Subscriber;
 use tracing::subscriber::set_global_default;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 
 use crate::error::TelemetryError;
 use crate::format::LogFormat;
 use crate::level;
+use crate::log_level::LogLevel;
 use crate::one_line::OneLine;
 
 /// The environment variable whose filter replaces the verbosity.
@@ -66,6 +69,8 @@ impl Telemetry {
 
     /// Sends what this process logs from now on to standard error.
     ///
+    /// What is returned changes how much is logged while the process runs.
+    ///
     /// An event is one line: control characters inside it are made visible (in colour, line breaks
     /// are). Lines are in colour only on a terminal, and there only if `NO_COLOR` is unset or empty.
     ///
@@ -73,33 +78,38 @@ impl Telemetry {
     ///
     /// [`TelemetryError::Filter`] when the filter cannot be read, [`TelemetryError::AlreadySet`]
     /// when the process has a log already. In both cases nothing has changed.
-    pub fn init(self) -> Result<(), TelemetryError> {
+    pub fn init(self) -> Result<LogLevel, TelemetryError> {
         let forbidden = env::var_os(NO_COLOR).is_some_and(|value| !value.is_empty());
         let colour = io::stderr().is_terminal() && !forbidden;
-        set_global_default(self.subscriber(colour, io::stderr)?)
-            .map_err(|_set_before| TelemetryError::AlreadySet)
+        let (subscriber, level) = self.subscriber(colour, io::stderr)?;
+        set_global_default(subscriber).map_err(|_set_before| TelemetryError::AlreadySet)?;
+        Ok(level)
     }
 
-    /// The subscriber that writes to `out`.
+    /// The subscriber that writes to `out`. A span has a line when it ends, with its duration.
     fn subscriber<W: Write + 'static>(
         &self,
         colour: bool,
         out: impl Fn() -> W + Send + Sync + 'static,
-    ) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
+    ) -> Result<(Box<dyn Subscriber + Send + Sync>, LogLevel), TelemetryError> {
         // A writer that fails must not make us write to it again, and panic there: the reader of
         // a pod's log may go away at any time.
         let log = layer()
             .with_ansi(colour)
             .log_internal_errors(false)
+            .with_span_events(FmtSpan::CLOSE)
             .with_writer(move || OneLine { out: out(), colour });
-        let filter = self.targets()?;
-        Ok(match self.format {
-            LogFormat::Text => Box::new(Registry::default().with(log).with(filter)),
+        let usual = self.targets()?;
+        let (filter, handle) = reload::Layer::new(usual.clone());
+        let filtered = Registry::default().with(filter);
+        let subscriber: Box<dyn Subscriber + Send + Sync> = match self.format {
+            LogFormat::Text => Box::new(filtered.with(log)),
             LogFormat::Json => {
                 let log = log.json().flatten_event(true).with_span_list(false);
-                Box::new(Registry::default().with(log).with(filter))
+                Box::new(filtered.with(log))
             }
-        })
+        };
+        Ok((subscriber, LogLevel::new(handle, usual, self.verbosity)))
     }
 
     fn targets(&self) -> Result<Targets, TelemetryError> {
@@ -129,7 +139,7 @@ impl Telemetry {
 /// # Errors
 ///
 /// Those of the two.
-pub fn init(format: LogFormat, verbosity: u8) -> Result<(), TelemetryError> {
+pub fn init(format: LogFormat, verbosity: u8) -> Result<LogLevel, TelemetryError> {
     Telemetry::new(format, verbosity).with_environment()?.init()
 }
 

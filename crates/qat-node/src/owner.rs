@@ -13,7 +13,7 @@ use qat_policy::health::PfHealth;
 use qat_policy::{AllocationPolicy, PoolName};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{Span, debug, error, info, instrument, warn};
 
 use crate::binding::{Keeper, Report};
 use crate::hints::{Expect, Scope};
@@ -246,6 +246,7 @@ impl Owner {
     }
 
     /// Looks, judges, publishes.
+    #[instrument(name = "look", level = "debug", skip_all, fields(calls, partial))]
     pub(crate) async fn turn(&mut self, scope: &Scope) {
         let before = Arc::clone(&self.publish.borrow());
         let began = Instant::now();
@@ -262,11 +263,9 @@ impl Owner {
         if self.blind.take().is_some() {
             info!("the PCI bus can be read again");
         }
-        debug!(
-            file_system_calls = look.calls,
-            partial = look.partial,
-            "looked"
-        );
+        Span::current()
+            .record("calls", look.calls)
+            .record("partial", look.partial);
         self.metrics.looked(&look, began.elapsed());
         self.pulse.attend(&look.inventory, Instant::now());
         let before = self.resumed_state(&look).unwrap_or(before);

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use tracing::field::Empty;
 use tracing::subscriber::with_default;
 
 use super::Telemetry;
@@ -32,7 +33,7 @@ impl Write for Page {
 fn written(telemetry: &Telemetry, colour: bool, events: impl FnOnce()) -> String {
     let page = Page::default();
     let out = page.clone();
-    let subscriber = telemetry.subscriber(colour, move || out.clone()).unwrap();
+    let (subscriber, _level) = telemetry.subscriber(colour, move || out.clone()).unwrap();
     with_default(subscriber, events);
     page.text()
 }
@@ -168,11 +169,61 @@ fn a_writer_that_fails_is_survived() {
         }
     }
     for format in [LogFormat::Text, LogFormat::Json] {
-        let subscriber = Telemetry::new(format, 1)
+        let (subscriber, _level) = Telemetry::new(format, 1)
             .subscriber(false, || Broken)
             .unwrap();
         with_default(subscriber, one_of_each);
     }
+}
+
+#[test]
+fn how_much_is_logged_changes_while_it_runs() {
+    let page = Page::default();
+    let out = page.clone();
+    let telemetry = Telemetry::new(LogFormat::Text, 1).with_filter("error");
+    let (subscriber, level) = telemetry.subscriber(false, move || out.clone()).unwrap();
+    let mut read = 0;
+    let mut said = || {
+        one_of_each();
+        let text = page.text();
+        let new = text[read..]
+            .lines()
+            .map(|line| line.split(": ").last().unwrap().to_owned());
+        read = text.len();
+        new.collect::<Vec<_>>()
+    };
+    with_default(subscriber, || {
+        assert_eq!(said(), ["at error"]);
+        assert_eq!(level.louder(), "debug");
+        assert_eq!(said(), ["at error", "at info", "at debug", "a goodbye"]);
+        assert_eq!(level.clone().louder(), "trace");
+        assert_eq!(level.louder(), "trace");
+        assert_eq!(said().len(), 5);
+        level.usual();
+        assert_eq!(said(), ["at error"]);
+        assert_eq!(level.louder(), "debug");
+    });
+}
+
+#[test]
+fn a_span_that_ends_says_how_long_it_took() {
+    let spans = || {
+        let look = tracing::debug_span!("look", calls = Empty);
+        look.in_scope(|| look.record("calls", 7));
+        drop(look);
+    };
+    let loud = Telemetry::new(LogFormat::Text, 2);
+    let text = written(&loud, false, spans);
+    assert!(
+        text.contains("look{calls=7}") && text.contains("time.busy="),
+        "{text}"
+    );
+    let text = written(&Telemetry::new(LogFormat::Json, 2), false, spans);
+    let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(line["span"]["name"], "look");
+    assert!(line["time.busy"].is_string(), "{line}");
+    let silent = written(&Telemetry::new(LogFormat::Text, 1), false, spans);
+    assert_eq!(silent, "");
 }
 
 /// The only test that sets the log of the process, since that can be done once.
