@@ -86,10 +86,6 @@ pub(crate) struct Vfio {
     #[arg(long, requires = "probe")]
     pub(crate) no_kubelet: bool,
 
-    /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
-    #[arg(long, requires = "probe", value_name = "DIR")]
-    pub(crate) kubelet_dir: Option<PathBuf>,
-
     /// The kubelet's pod-resources socket, which says what pods hold [default:
     /// pod-resources/kubelet.sock beside the kubelet dir]
     #[arg(long, requires = "probe", value_name = "PATH")]
@@ -151,6 +147,15 @@ pub(crate) struct RootArgs {
     /// Where the host's debugfs is mounted [default: kernel/debug under the sysfs root]
     #[arg(long = "debugfs-root", value_name = "DIR")]
     pub(crate) debugfs: Option<PathBuf>,
+
+    /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) kubelet_dir: Option<PathBuf>,
+
+    /// Where the plugin keeps `state.json`, which says what only it knows, as given to qat-plugin [default: qat-plugin in the
+    /// kubelet dir]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 impl View {
@@ -192,11 +197,8 @@ fn consumer(code: &str) -> Result<Contract, String> {
 
 #[cfg(feature = "probe")]
 impl Vfio {
-    /// The roots, with the kubelet where it was typed.
-    pub(crate) fn resolve(&self, mut roots: Roots) -> Roots {
-        if let Some(kubelet) = &self.kubelet_dir {
-            roots = roots.with_kubelet(kubelet);
-        }
+    /// The roots, with the kubelet's socket where it was typed.
+    pub(crate) fn resolve(&self, roots: Roots) -> Roots {
         match &self.pod_resources_socket {
             Some(socket) => roots.with_pod_resources(socket),
             None => roots,
@@ -207,10 +209,19 @@ impl Vfio {
 impl RootArgs {
     /// The roots that were typed.
     pub(crate) fn resolve(&self) -> Roots {
-        let roots = Roots::new(&self.sysfs, &self.dev).with_cdi(&self.cdi);
-        match &self.debugfs {
-            Some(debugfs) => roots.with_debugfs(debugfs),
-            None => roots,
+        let mut roots = Roots::new(&self.sysfs, &self.dev).with_cdi(&self.cdi);
+        if let Some(debugfs) = &self.debugfs {
+            roots = roots.with_debugfs(debugfs);
         }
+        if let Some(kubelet) = &self.kubelet_dir {
+            roots = roots.with_kubelet(kubelet);
+        }
+        roots
+    }
+
+    /// Where the plugin keeps its state.
+    pub(crate) fn state_dir(&self, roots: &Roots) -> PathBuf {
+        let usual = || roots.state_dir();
+        self.state_dir.clone().unwrap_or_else(usual)
     }
 }

@@ -1,16 +1,16 @@
 //! `qat-inspect check`.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use qat_node::RESOURCE_DOMAIN;
 use qat_node::consumers::{CONSUMERS, PoolOutlook, outlooks};
 use qat_node::contract::Contract;
-use qat_node::{Looker, RESOURCE_DOMAIN};
 
 use crate::args::Check;
 use crate::checkup::Checkup;
 use crate::consumers::resources;
+use crate::known::Known;
 #[cfg(feature = "probe")]
 use crate::probe;
 
@@ -50,9 +50,10 @@ pub(crate) fn text(check: &Check) -> anyhow::Result<(String, ExitCode)> {
     roots.check()?;
     let pools = check.view.pools()?;
     let rules = check.view.rules(&pools);
-    let look = Looker::new(&roots, rules.clone()).look(&BTreeSet::new())?;
+    let known = Known::read(&check.view.roots, &roots);
+    let look = known.look(&roots, rules.clone())?;
     let mut checkup = if check.resource.is_none() {
-        Checkup::new(&look)
+        Checkup::new(&look, &known)
     } else {
         Checkup::of_a_resource(&look)
     };

@@ -1,5 +1,6 @@
 //! What is wrong, and how that is printed.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
 use anyhow::Error;
@@ -8,6 +9,7 @@ use qat_policy::Reason;
 use serde::Serialize;
 
 use crate::consumers::ResourceRow;
+use crate::known::Known;
 
 /// The answer of `check`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
@@ -30,7 +32,7 @@ pub(crate) struct Finding {
     /// Which one: an address, the number of a group, a path.
     pub(crate) name: String,
     /// A stable short code.
-    pub(crate) code: &'static str,
+    pub(crate) code: Cow<'static, str>,
     /// A sentence for people.
     pub(crate) text: String,
 }
@@ -54,15 +56,16 @@ pub(crate) enum Kind {
 }
 
 impl Checkup {
-    /// Takes from a look what is wrong. That a family is switched off is what the operator wants.
-    pub(crate) fn new(look: &Look) -> Self {
+    /// Takes from a look what is wrong, and from the plugin what only it knows. That a family is switched off is what the
+    /// operator wants.
+    pub(crate) fn new(look: &Look, known: &Known) -> Self {
         let inventory = &look.inventory;
         let pfs = inventory.pfs.values().flat_map(|pf| {
             let trouble = pf.trouble.iter();
             trouble.map(|trouble| Finding {
                 kind: Kind::Pf,
                 name: pf.address.to_string(),
-                code: trouble.code(),
+                code: trouble.code().into(),
                 text: trouble.to_string(),
             })
         });
@@ -74,7 +77,7 @@ impl Checkup {
             .map(|(vf, reason)| Finding {
                 kind: Kind::Vf,
                 name: vf.address.to_string(),
-                code: reason.code(),
+                code: reason.code().into(),
                 text: reason.to_string(),
             });
         let unread = look.failures.iter().map(|failure| Finding {
@@ -82,11 +85,16 @@ impl Checkup {
             name: failure
                 .address
                 .map_or_else(|| "unknown".to_owned(), |address| address.to_string()),
-            code: "not-readable",
+            code: "not-readable".into(),
             text: format!("{:#}", Error::from(failure.clone())),
         });
         Self {
-            findings: pfs.chain(vfs).chain(unread).collect(),
+            findings: pfs
+                .chain(vfs)
+                .chain(unread)
+                .chain(known.findings(look))
+                .collect(),
+            notes: known.trouble().into_iter().collect(),
             ..Self::of_a_resource(look)
         }
     }

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod checkup;
 mod consumers;
+mod known;
 mod list;
 #[cfg(feature = "probe")]
 mod probe;

@@ -1,5 +1,6 @@
 //! `qat-inspect check --probe`: what VFIO itself says.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Error};
@@ -59,7 +60,7 @@ fn add_container(checkup: &mut Checkup, answer: Result<ContainerFacts, ProbeErro
         checkup.push(Finding {
             kind: Kind::Control,
             name: "/dev/vfio/vfio".to_owned(),
-            code,
+            code: Cow::Borrowed(code),
             text,
         });
     };
@@ -134,7 +135,7 @@ fn add_groups(
         checkup.push(Finding {
             kind: Kind::Group,
             name: group.to_string(),
-            code,
+            code: Cow::Borrowed(code),
             text,
         });
     }

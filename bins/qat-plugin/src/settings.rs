@@ -307,11 +307,10 @@ impl Check<'_> {
         })
     }
 
-    /// Where records and locks are: beside the sockets of plugins, which is mounted anyway. The kubelet
-    /// removes the files there when it starts, and leaves directories alone.
+    /// Where state, records and locks are.
     fn state_dir(&mut self, places: &Places, roots: &Roots) -> PathBuf {
         self.path("--state-dir", places.state_dir.as_deref())
-            .unwrap_or_else(|| roots.kubelet.path().join("qat-plugin"))
+            .unwrap_or_else(|| roots.state_dir())
     }
 
     /// A path that was typed, unless it is a literal `$(NAME)`.

@@ -147,7 +147,7 @@ impl Judge<'_> {
     fn admit(&mut self, address: PciAddress, vf: &mut Advertised, objection: Option<Objection>) {
         let kept_back = self.falls.well(address, self.calm, self.now);
         vf.verdict = match (&objection, kept_back) {
-            (Some(why), _) => Verdict::unhealthy("held", why.to_string()),
+            (Some(why), _) => Verdict::unhealthy(why.code(), why.to_string()),
             (None, Some(_)) => {
                 let Calm { falls, quiet } = self.calm;
                 let reason = format!(

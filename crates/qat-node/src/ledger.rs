@@ -220,6 +220,16 @@ pub enum Objection {
 }
 
 impl Objection {
+    /// A stable short code, for metrics and programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Held { .. } | Self::JustGiven { .. } => "held",
+            Self::Open { .. } => "leaked",
+            Self::Unknown => "holder-unknown",
+        }
+    }
+
     /// Whether it may end with a pod, of which nobody tells.
     #[must_use]
     pub const fn ends_with_a_pod(&self) -> bool {

@@ -141,6 +141,13 @@ impl Roots {
         }
     }
 
+    /// Where a plugin keeps its state unless it is told otherwise: beside the sockets of plugins, which is mounted anyway. The
+    /// kubelet removes the files there when it starts, and leaves directories alone.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.kubelet.path().join("qat-plugin")
+    }
+
     /// Whom to ask what pods hold.
     pub fn pods(&self) -> Pods {
         Pods::new(&self.pod_resources, &self.kubelet)

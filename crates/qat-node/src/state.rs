@@ -21,8 +21,8 @@ pub enum Verdict {
     Healthy,
     /// It cannot; a pod that holds it may be in trouble.
     Unhealthy {
-        /// A stable short code: one of [`qat_policy::Reason::code`], or `gone`, `unreadable`, `moves`, `held` and
-        /// `flapping`.
+        /// A stable short code: one of [`qat_policy::Reason::code`], of [`Objection::code`], or `gone`, `unreadable`,
+        /// `moves` and `flapping`.
         code: Cow<'static, str>,
         /// What is wrong, for people.
         reason: String,

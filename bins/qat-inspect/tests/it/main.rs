@@ -7,6 +7,7 @@
 
 mod check;
 mod consumers;
+mod known;
 
 use std::path::Path;
 
@@ -26,6 +27,7 @@ fn inspect(question: &str, root: &Path, args: &[&str]) -> Command {
         .arg(question)
         .arg(format!("--sysfs-root={}", root.join("sys").display()))
         .arg(format!("--dev-root={}", root.join("dev").display()))
+        .arg(format!("--state-dir={}", root.join("state").display()))
         .args(args);
     command
 }

@@ -1,0 +1,75 @@
+//! What the plugin of this node knows and nobody can read from the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Error;
+use qat_node::memory::Memory;
+use qat_node::{Look, Looker, Roots, Verdict};
+use qat_policy::health::Sickness;
+use qat_policy::{Rules, Standing};
+use sysfs_pci::{PciAddress, ScanError};
+
+use crate::args::RootArgs;
+use crate::checkup::{Finding, Kind};
+
+/// What its `state.json` says, if there is one of this boot.
+pub(crate) struct Known {
+    memory: Option<Memory>,
+    /// What is wrong with the file.
+    trouble: Option<String>,
+}
+
+impl Known {
+    /// Reads the file. One that is not there, or of another boot, says nothing: no plugin runs here, or it keeps none.
+    pub(crate) fn read(args: &RootArgs, roots: &Roots) -> Self {
+        let (memory, trouble) = match Memory::read(&args.state_dir(roots)) {
+            Ok(memory) => (memory.filter(Memory::is_of_this_boot), None),
+            Err(error) => (None, Some(format!("{:#}", Error::from(error)))),
+        };
+        Self { memory, trouble }
+    }
+
+    /// Looks at the machine with what the plugin knows.
+    pub(crate) fn look(&self, roots: &Roots, rules: Rules) -> Result<Look, ScanError> {
+        let mut looker = Looker::new(roots, rules);
+        looker.tell(self.sick());
+        looker.look(&self.advertised())
+    }
+
+    /// What the plugin says is wrong with VFs that look well.
+    pub(crate) fn findings(&self, look: &Look) -> Vec<Finding> {
+        let pools = self.memory.iter().flat_map(|memory| &memory.pools);
+        let vfs = pools.flat_map(|(_, vfs)| vfs);
+        let findings = vfs.filter_map(|(address, vf)| {
+            let Verdict::Unhealthy { code, reason } = &vf.verdict else {
+                return None;
+            };
+            let seen = look.inventory.vfs.get(address);
+            let withheld = seen.is_some_and(|vf| matches!(vf.standing, Standing::Withheld(_)));
+            (!withheld).then(|| Finding {
+                kind: Kind::Vf,
+                name: address.to_string(),
+                code: code.clone(),
+                text: format!("the plugin says: {reason}"),
+            })
+        });
+        findings.collect()
+    }
+
+    /// What is wrong with the file, for people.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.as_ref()?;
+        Some(format!("what the plugin knows is left out: {trouble}"))
+    }
+
+    fn sick(&self) -> BTreeMap<PciAddress, Sickness> {
+        let pfs = self.memory.iter().flat_map(|memory| &memory.pfs);
+        pfs.filter_map(|(pf, memory)| Some((*pf, memory.sick?)))
+            .collect()
+    }
+
+    fn advertised(&self) -> BTreeSet<PciAddress> {
+        let pools = self.memory.iter().flat_map(|memory| memory.pools.values());
+        pools.flat_map(BTreeMap::keys).copied().collect()
+    }
+}
