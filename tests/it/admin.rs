@@ -27,15 +27,25 @@ async fn get(daemon: &Daemon, path: &str) -> String {
 }
 
 /// Asks until the answer has this line.
-async fn until(daemon: &Daemon, path: &str, line: &str) {
+pub(crate) async fn until(daemon: &Daemon, path: &str, line: &str) {
+    until_some(daemon, path, line, |one| one == line).await;
+}
+
+/// Asks until a line of the answer fits. `what` is for the error.
+pub(crate) async fn until_some(
+    daemon: &Daemon,
+    path: &str,
+    what: &str,
+    fits: impl Fn(&str) -> bool,
+) {
     let mut pace = interval(Duration::from_millis(5));
     let asked = timeout(DEADLINE, async {
-        while !get(daemon, path).await.lines().any(|one| one == line) {
+        while !get(daemon, path).await.lines().any(&fits) {
             pace.tick().await;
         }
     });
     let found = asked.await.is_ok();
-    assert!(found, "no line `{line}` in {}", get(daemon, path).await);
+    assert!(found, "no line `{what}` in {}", get(daemon, path).await);
 }
 
 #[tokio::test]

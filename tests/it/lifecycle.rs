@@ -60,7 +60,7 @@ async fn the_first_list_is_never_empty_and_a_steady_state_is_silent() {
         .unwrap();
     assert_eq!(view.lists_received, 1, "the first list is the whole list");
     // Ten more looks, and the next thing that the kubelet hears of is the unbind of a VF.
-    let looks = |log: &str| log.matches("look{").count();
+    let looks = |log: &str| log.matches(": close time.busy=").count();
     let seen = looks(&daemon.log());
     daemon
         .until("ten more looks", |log| looks(log) >= seen + 10, DEADLINE)

@@ -4,10 +4,12 @@
 
 mod binary;
 mod daemon;
+mod namespace;
 mod scene;
 mod stand_in;
 
 pub use self::binary::binary;
 pub use self::daemon::Daemon;
+pub use self::namespace::{in_a_namespace, is_in_a_namespace};
 pub use self::scene::{DEADLINE, Scene};
 pub use self::stand_in::StandIn;

@@ -114,6 +114,7 @@ pub mod consumer;
 mod kubelet;
 mod machine;
 mod scratch;
+mod uevents;
 
 pub use kubelet::{
     AdmissionError, AnswerDevice, AnswerMount, Checkpoint, CheckpointEntry, Conflict, ConflictKind,
@@ -126,3 +127,4 @@ pub use machine::{
     Machine, Numa, PfSpec, Profile, Reactor, SimError, SimNode, WriteOutcome, WriteRecord,
 };
 pub use scratch::scratch;
+pub use uevents::Uevents;

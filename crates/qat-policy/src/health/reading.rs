@@ -97,7 +97,8 @@ pub enum Care {
 /// Makes a check of a PF, and reads its counters.
 ///
 /// `before` is the reading before, or the default at the first. What is not asked with [`Care::Usual`] is taken
-/// from it. A check that does not go well is followed by a thorough reading. `heartbeat` is whether to make a
+/// from it. A check that says something else than the one before, or that the device is dead, is followed by a thorough
+/// reading. `heartbeat` is whether to make a
 /// check at all: one process of a node does.
 ///
 /// None of these files can block, but for `config`, which waits while the kernel resets the PF; it is read when the
@@ -124,7 +125,8 @@ pub fn read_vitals(
     };
     now.ras.fatal = source.ras("errors_fatal");
     let well = now.beat == Reading::Value(Beat::Alive);
-    if care == Care::Thorough || matches!(now.beat, Reading::Value(Beat::Dead)) {
+    let news = now.beat != before.beat || now.beat == Reading::Value(Beat::Dead);
+    if care == Care::Thorough || news {
         now.failed = source.failed();
         now.ras.correctable = source.ras("errors_correctable");
         now.ras.nonfatal = source.ras("errors_nonfatal");
