@@ -5,7 +5,6 @@
 #![expect(clippy::print_stdout, reason = "that is its result")]
 
 use std::env::args;
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -61,12 +60,12 @@ async fn main() -> anyhow::Result<()> {
         &format!("the same, {CALLERS} callers at once"),
         allocate(&scene, times, CALLERS).await?,
     );
-    let before = memory(&daemon)?;
+    let before = daemon.memory()?;
     let (took, middle) = restarts(&scene, &daemon, times).await?;
     report("kubelet back to list received", took);
     println!(
         "resident memory, KiB: {before} at first, {middle} after a tenth of the restarts, {} after {}",
-        memory(&daemon)?,
+        daemon.memory()?,
         times.restarts
     );
     scene.end(daemon).await?;
@@ -117,7 +116,7 @@ async fn restarts(
         ready(scene).await?;
         took.push(back.elapsed());
         if turn == times.restarts / 10 {
-            middle = memory(daemon)?;
+            middle = daemon.memory()?;
         }
     }
     Ok((took, middle))
@@ -155,14 +154,6 @@ async fn allocate(scene: &Scene, times: Times, callers: usize) -> anyhow::Result
 async fn dial(socket: &Path) -> anyhow::Result<DevicePluginClient<Channel>> {
     let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))?;
     Ok(DevicePluginClient::new(endpoint.connect().await?))
-}
-
-/// Resident memory, in KiB.
-fn memory(daemon: &Daemon) -> anyhow::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid()?))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.and_then(|line| line.split_ascii_whitespace().nth(1));
-    Ok(number.context("no VmRSS in the status")?.parse()?)
 }
 
 fn report(what: &str, mut took: Vec<Duration>) {

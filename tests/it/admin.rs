@@ -13,7 +13,7 @@ use tokio::time::{interval, timeout};
 const CY: &str = "qat.intel.com/cy";
 
 /// Asks a daemon that has logged where it answers.
-async fn get(daemon: &Daemon, path: &str) -> String {
+pub(crate) async fn get(daemon: &Daemon, path: &str) -> String {
     daemon.logged("http://", DEADLINE).await.unwrap();
     let log = daemon.log();
     let (_, rest) = log.split_once("http://").unwrap();

@@ -16,6 +16,7 @@ mod health;
 mod hints;
 mod hostile;
 mod lifecycle;
+mod monitoring;
 mod names;
 mod plugins;
 mod profiles;

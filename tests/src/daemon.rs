@@ -1,5 +1,6 @@
 //! A plugin as a child process: `qat-plugin`, or one of the examples.
 
+use std::fs;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -92,6 +93,46 @@ impl Daemon {
         self.child
             .id()
             .with_context(|| format!("{} has ended", self.name))
+    }
+
+    /// Its resident memory, in KiB.
+    ///
+    /// # Errors
+    ///
+    /// When the process has ended.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        self.proc("status", "VmRSS:")
+    }
+
+    /// How often it has read from a file or a socket so far.
+    ///
+    /// # Errors
+    ///
+    /// When the process has ended.
+    pub fn reads(&self) -> anyhow::Result<u64> {
+        self.proc("io", "syscr:")
+    }
+
+    /// How many seconds its first thread has been on a processor so far. The daemon has one that works.
+    ///
+    /// # Errors
+    ///
+    /// When the process has ended.
+    pub fn cpu(&self) -> anyhow::Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.pid()?))?;
+        let nanoseconds = text.split_ascii_whitespace().next();
+        let nanoseconds: f64 = nanoseconds.context("an empty schedstat")?.parse()?;
+        Ok(nanoseconds / 1e9)
+    }
+
+    /// A number that `/proc` has of it.
+    fn proc(&self, file: &str, name: &str) -> anyhow::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid()?))?;
+        let mut lines = text.lines();
+        let number =
+            lines.find_map(|line| line.strip_prefix(name)?.split_ascii_whitespace().next());
+        let number = number.with_context(|| format!("no {name} in {file}"))?;
+        Ok(number.parse()?)
     }
 
     /// Everything it has logged so far.

@@ -266,6 +266,7 @@ impl Owner {
         Span::current()
             .record("calls", look.calls)
             .record("partial", look.partial);
+        debug!("looked");
         self.metrics.looked(&look, began.elapsed());
         self.pulse.attend(&look.inventory, Instant::now());
         let before = self.resumed_state(&look).unwrap_or(before);

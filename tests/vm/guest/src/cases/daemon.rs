@@ -21,6 +21,8 @@ cases![
     the_inspector_agrees_with_the_kernel,
     a_pf_that_is_removed_comes_back_healthy,
     a_pf_that_loses_its_driver_comes_back_healthy,
+    a_pf_that_is_taken_down_comes_back_healthy,
+    what_was_listed_is_listed_by_the_next_start_too,
     vfs_that_a_reset_has_made_anew_are_bound_again,
     a_pf_that_dies_makes_its_vfs_unhealthy_until_it_is_well,
 ];
@@ -161,6 +163,37 @@ fn a_pf_that_loses_its_driver_comes_back_healthy(guest: &Guest) {
     let vfs = guest.make_vfs(GEN4);
     scene.wait_for(CY, 16, 16);
     are_bound(guest, &vfs);
+    scene.end();
+}
+
+/// An administrator changes the services: down, which takes the VFs, and up again.
+fn a_pf_that_is_taken_down_comes_back_healthy(guest: &Guest) {
+    guest.make_vfs(GEN4);
+    let scene = Scene::new();
+    scene.wait_for(CY, 16, 16);
+    let pod = scene.admit(CY);
+    guest.write(GEN4, "qat/state", "down").unwrap();
+    let view = scene.wait_for(CY, 1, 0);
+    assert_eq!(at(&view.devices[0].id), held_by(&pod));
+    guest.write(GEN4, "qat/state", "up").unwrap();
+    let vfs = guest.make_vfs(GEN4);
+    scene.wait_for(CY, 16, 16);
+    are_bound(guest, &vfs);
+    scene.end();
+}
+
+/// VFs go while no plugin runs. The next one knows them, and does not drop them at once.
+fn what_was_listed_is_listed_by_the_next_start_too(guest: &Guest) {
+    guest.make_vfs(GEN4);
+    let scene = Scene::new();
+    scene.wait_for(CY, 16, 16);
+    scene.end();
+    write("/sys/bus/pci/drivers/4xxx/unbind", GEN4.to_string()).unwrap();
+    let scene = Scene::new();
+    scene.wait_for(CY, 16, 0);
+    write("/sys/bus/pci/drivers/4xxx/bind", GEN4.to_string()).unwrap();
+    guest.make_vfs(GEN4);
+    scene.wait_for(CY, 16, 16);
     scene.end();
 }
 
