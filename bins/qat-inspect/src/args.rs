@@ -12,10 +12,15 @@ use qat_node::consumers::CONSUMERS;
 use qat_node::contract::Contract;
 use qat_node::pools::PoolConfig;
 use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
+use sysfs_pci::PciAddress;
+
+use crate::answer::Output;
+use crate::manifest::Runtime;
 
 /// Says what a QAT node has, and what is wrong with it.
 ///
-/// Reads the machine, changes nothing, and needs no running plugin.
+/// Reads the machine, changes nothing, and needs neither a cluster nor a running plugin; what a plugin that runs has
+/// written down is used.
 #[derive(Debug, Parser)]
 #[command(
     name = "qat-inspect",
@@ -34,16 +39,115 @@ pub(crate) enum Command {
     /// List PFs and VFs: driver, IOMMU group, NUMA node, services, and the resource that each VF is
     /// offered as, or why it is not
     List(List),
-    /// Say what is wrong and what to do: PFs in trouble, VFs that are not offered and why
+    /// Say everything about one function, and who shares its IOMMU group
+    Show(Show),
+    /// Show NUMA nodes, PFs, VFs, groups and the pods that hold them as a tree
+    Tree(Tree),
+    /// List IOMMU groups of QAT functions with all members, and whether VFIO can have them
+    Groups(Groups),
+    /// List resources: how many VFs are offered, told and healthy; and why the rest is not
+    Pools(Pools),
+    /// List which pod holds which VF, as the kubelet says
+    Pods(Pods),
+    /// Say what is wrong and what to do: PFs in trouble, VFs that are not offered and why, the machine, the kubelet, the
+    /// plugin
     Check(Check),
+    /// Say what a finding means, why it matters and what to do; without one, list them all
+    Explain(Explain),
+    /// Print changes as they happen; on a terminal, an updating view
+    Watch(Watch),
+    /// Write what there is to see of this machine into a file, for `--from`
+    Snapshot(Snapshot),
+    /// Print what to apply so that a workload gets VFs of this machine
+    Manifest(Manifest),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// How to list.
 #[derive(Debug, Parser)]
 pub(crate) struct List {
-    /// Print JSON instead of tables
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// Only this PF and its VFs
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) pf: Option<PciAddress>,
+
+    /// Only VFs that are offered as this, for example `qat.intel.com/cy` or `cy`
+    #[arg(long, value_name = "RESOURCE")]
+    pub(crate) resource: Option<String>,
+
+    /// Only VFs that are not offered
+    #[arg(long, conflicts_with = "resource")]
+    pub(crate) withheld: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// What to show.
+#[derive(Debug, Parser)]
+pub(crate) struct Show {
+    /// The function, for example 0000:6b:00.1
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: PciAddress,
+
+    /// List of PCI ids with names [default: that of the distribution, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pci_ids: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// How to show the tree.
+#[derive(Debug, Parser)]
+pub(crate) struct Tree {
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// How to list groups.
+#[derive(Debug, Parser)]
+pub(crate) struct Groups {
+    /// List of PCI ids with names [default: that of the distribution, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pci_ids: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// How to list pools.
+#[derive(Debug, Parser)]
+pub(crate) struct Pools {
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// How to list pods.
+#[derive(Debug, Parser)]
+pub(crate) struct Pods {
+    #[command(flatten)]
+    pub(crate) output: Output,
 
     #[command(flatten)]
     pub(crate) view: View,
@@ -61,13 +165,61 @@ pub(crate) struct Check {
     #[arg(long = "for", value_name = "CONSUMER", value_delimiter = ',', value_parser = consumer)]
     pub(crate) consumers: Vec<Contract>,
 
-    /// Print JSON instead of text
+    /// Look for no kubelet and ask none: none runs here, or no pod holds a VF
     #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) no_kubelet: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
 
     #[cfg(feature = "probe")]
     #[command(flatten)]
     pub(crate) vfio: Vfio,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// What to explain.
+#[derive(Debug, Parser)]
+pub(crate) struct Explain {
+    /// A finding by code or number, for example `not-bound` or `QAT012`
+    #[arg(value_name = "FINDING")]
+    pub(crate) finding: Option<String>,
+}
+
+/// How to watch.
+#[derive(Debug, Parser)]
+pub(crate) struct Watch {
+    /// End after so many changes
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// Where a snapshot goes.
+#[derive(Debug, Parser)]
+pub(crate) struct Snapshot {
+    /// The file. It is text (JSON)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// What to print a manifest for.
+#[derive(Debug, Parser)]
+pub(crate) struct Manifest {
+    /// Who is to use VFs
+    #[arg(value_enum)]
+    pub(crate) runtime: Runtime,
+
+    /// Only this resource, for example `qat.intel.com/cy` or `cy` [default: all that are offered]
+    #[arg(value_name = "RESOURCE")]
+    pub(crate) resource: Option<String>,
 
     #[command(flatten)]
     pub(crate) view: View,
@@ -81,15 +233,6 @@ pub(crate) struct Vfio {
     /// whose VFs are not open and not held by a pod: while one is asked nobody else can open it
     #[arg(long)]
     pub(crate) probe: bool,
-
-    /// Do not ask the kubelet what pods hold: none runs here, or no pod holds a VF
-    #[arg(long, requires = "probe")]
-    pub(crate) no_kubelet: bool,
-
-    /// The kubelet's pod-resources socket, which says what pods hold [default:
-    /// pod-resources/kubelet.sock beside the kubelet dir]
-    #[arg(long, requires = "probe", value_name = "PATH")]
-    pub(crate) pod_resources_socket: Option<PathBuf>,
 }
 
 /// What is looked at, and with the eyes of which plugin.
@@ -132,6 +275,10 @@ pub(crate) enum Spelling {
 /// Where the machine is.
 #[derive(Debug, Parser)]
 pub(crate) struct RootArgs {
+    /// Look at the machine in this file, which `snapshot` has written, and not at this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+
     /// Where the host's /sys is mounted
     #[arg(long = "sysfs-root", value_name = "DIR", default_value = "/sys")]
     pub(crate) sysfs: PathBuf,
@@ -151,6 +298,11 @@ pub(crate) struct RootArgs {
     /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
     #[arg(long, value_name = "DIR")]
     pub(crate) kubelet_dir: Option<PathBuf>,
+
+    /// The kubelet's pod-resources socket, which says what pods hold [default: pod-resources/kubelet.sock beside the kubelet
+    /// dir]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pod_resources_socket: Option<PathBuf>,
 
     /// Where the plugin keeps `state.json`, which says what only it knows, as given to qat-plugin [default: qat-plugin in the
     /// kubelet dir]
@@ -195,17 +347,6 @@ fn consumer(code: &str) -> Result<Contract, String> {
     })
 }
 
-#[cfg(feature = "probe")]
-impl Vfio {
-    /// The roots, with the kubelet's socket where it was typed.
-    pub(crate) fn resolve(&self, roots: Roots) -> Roots {
-        match &self.pod_resources_socket {
-            Some(socket) => roots.with_pod_resources(socket),
-            None => roots,
-        }
-    }
-}
-
 impl RootArgs {
     /// The roots that were typed.
     pub(crate) fn resolve(&self) -> Roots {
@@ -215,6 +356,9 @@ impl RootArgs {
         }
         if let Some(kubelet) = &self.kubelet_dir {
             roots = roots.with_kubelet(kubelet);
+        }
+        if let Some(socket) = &self.pod_resources_socket {
+            roots = roots.with_pod_resources(socket);
         }
         roots
     }

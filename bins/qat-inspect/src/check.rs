@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use qat_node::RESOURCE_DOMAIN;
 use qat_node::consumers::{CONSUMERS, PoolOutlook, outlooks};
 use qat_node::contract::Contract;
@@ -10,9 +10,9 @@ use qat_node::contract::Contract;
 use crate::args::Check;
 use crate::checkup::Checkup;
 use crate::consumers::resources;
-use crate::known::Known;
 #[cfg(feature = "probe")]
 use crate::probe;
+use crate::site::Site;
 
 /// Adds what consumers make of every resource, or of the one that was asked for.
 fn add(
@@ -46,37 +46,30 @@ fn others(resources: &[String]) -> String {
 
 /// Looks at the machine once and says what is wrong with it.
 pub(crate) fn text(check: &Check) -> anyhow::Result<(String, ExitCode)> {
-    let roots = check.view.roots.resolve();
-    roots.check()?;
-    let pools = check.view.pools()?;
-    let rules = check.view.rules(&pools);
-    let known = Known::read(&check.view.roots, &roots);
-    let look = known.look(&roots, rules.clone())?;
+    let site = Site::new(&check.view)?;
     let mut checkup = if check.resource.is_none() {
-        Checkup::new(&look, &known)
+        Checkup::new(&site, check.no_kubelet)
     } else {
-        Checkup::of_a_resource(&look)
+        Checkup::of_a_resource(&site.look)
     };
     let consumers: &[Contract] = if check.consumers.is_empty() {
         &CONSUMERS
     } else {
         &check.consumers
     };
-    let outlooks = outlooks(&roots, &rules, &pools, &look, consumers);
+    let outlooks = outlooks(&site.roots, &site.rules, &site.pools, &site.look, consumers);
     add(&mut checkup, &outlooks, check.resource.as_deref())?;
     #[cfg(feature = "probe")]
     if check.vfio.probe {
-        probe::add(&mut checkup, &check.vfio, roots, &look.inventory)?;
+        if site.is_a_snapshot {
+            bail!("VFIO of another machine cannot be asked: `--probe` is for the machine itself");
+        }
+        probe::add(&mut checkup, &site, check.no_kubelet)?;
     }
     let code = if checkup.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     };
-    if check.json {
-        let json = serde_json::to_string_pretty(&checkup).context("cannot write JSON")?;
-        Ok((json + "\n", code))
-    } else {
-        Ok((checkup.to_string(), code))
-    }
+    Ok((check.output.render(&checkup)?, code))
 }

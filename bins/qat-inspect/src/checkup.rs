@@ -1,6 +1,7 @@
 //! What is wrong, and how that is printed.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
 use anyhow::Error;
@@ -8,8 +9,11 @@ use qat_node::Look;
 use qat_policy::Reason;
 use serde::Serialize;
 
+use crate::answer::Answer;
+use crate::catalogue::{Entry, Severity, entry};
 use crate::consumers::ResourceRow;
-use crate::known::Known;
+use crate::machine;
+use crate::site::Site;
 
 /// The answer of `check`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
@@ -28,6 +32,9 @@ pub(crate) struct Checkup {
 /// One thing that is wrong with one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
+    /// `QAT012`, or nothing for a code that only a newer plugin knows.
+    id: Option<String>,
+    severity: Severity,
     pub(crate) kind: Kind,
     /// Which one: an address, the number of a group, a path.
     pub(crate) name: String,
@@ -47,6 +54,10 @@ pub(crate) enum Kind {
     Vf,
     /// A function that cannot be read.
     Function,
+    /// A resource.
+    Resource,
+    /// The machine as a whole, or a part of it.
+    Machine,
     /// An IOMMU group.
     #[cfg(feature = "probe")]
     Group,
@@ -58,41 +69,42 @@ pub(crate) enum Kind {
 impl Checkup {
     /// Takes from a look what is wrong, and from the plugin what only it knows. That a family is switched off is what the
     /// operator wants.
-    pub(crate) fn new(look: &Look, known: &Known) -> Self {
+    pub(crate) fn new(site: &Site, no_kubelet: bool) -> Self {
+        let Site { look, known, .. } = site;
         let inventory = &look.inventory;
         let pfs = inventory.pfs.values().flat_map(|pf| {
             let trouble = pf.trouble.iter();
-            trouble.map(|trouble| Finding {
-                kind: Kind::Pf,
-                name: pf.address.to_string(),
-                code: trouble.code().into(),
-                text: trouble.to_string(),
+            trouble.map(|trouble| {
+                Finding::new(
+                    Kind::Pf,
+                    pf.address.to_string(),
+                    trouble.code(),
+                    trouble.to_string(),
+                )
             })
         });
         let wanted =
             |(_, reason): &(_, &Reason)| !matches!(reason, Reason::FamilyNotEnabled { .. });
-        let vfs = inventory
-            .withheld()
-            .filter(wanted)
-            .map(|(vf, reason)| Finding {
-                kind: Kind::Vf,
-                name: vf.address.to_string(),
-                code: reason.code().into(),
-                text: reason.to_string(),
-            });
-        let unread = look.failures.iter().map(|failure| Finding {
-            kind: Kind::Function,
-            name: failure
-                .address
-                .map_or_else(|| "unknown".to_owned(), |address| address.to_string()),
-            code: "not-readable".into(),
-            text: format!("{:#}", Error::from(failure.clone())),
+        let vfs = inventory.withheld().filter(wanted).map(|(vf, reason)| {
+            Finding::new(
+                Kind::Vf,
+                vf.address.to_string(),
+                reason.code(),
+                reason.to_string(),
+            )
+        });
+        let unread = look.failures.iter().map(|failure| {
+            let address = failure.address;
+            let name = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+            let text = format!("{:#}", Error::from(failure.clone()));
+            Finding::new(Kind::Function, name, "not-readable", text)
         });
         Self {
             findings: pfs
                 .chain(vfs)
                 .chain(unread)
                 .chain(known.findings(look))
+                .chain(machine::findings(site, no_kubelet))
                 .collect(),
             notes: known.trouble().into_iter().collect(),
             ..Self::of_a_resource(look)
@@ -130,7 +142,8 @@ impl Checkup {
 
     /// Whether nothing is wrong.
     pub(crate) fn is_empty(&self) -> bool {
-        self.findings.is_empty() && self.failures() == 0
+        let fine = |finding: &Finding| finding.severity == Severity::Info;
+        self.findings.iter().all(fine) && self.failures() == 0
     }
 
     /// How often a consumer does not get its VFs.
@@ -152,6 +165,25 @@ impl Checkup {
 }
 
 impl Finding {
+    /// With number and severity as the catalogue has them.
+    pub(crate) fn new(
+        kind: Kind,
+        name: String,
+        code: impl Into<Cow<'static, str>>,
+        text: String,
+    ) -> Self {
+        let code = code.into();
+        let entry = entry(&code);
+        Self {
+            id: entry.map(Entry::id),
+            severity: entry.map_or(Severity::Warning, |entry| entry.severity),
+            kind,
+            name,
+            code,
+            text,
+        }
+    }
+
     /// Whether one sentence does for both. That of a group names its node.
     fn is_like(&self, other: &Self) -> bool {
         self.kind == other.kind
@@ -164,6 +196,7 @@ impl Kind {
     fn names_itself(self) -> bool {
         match self {
             Self::Pf | Self::Vf | Self::Function => false,
+            Self::Resource | Self::Machine => true,
             #[cfg(feature = "probe")]
             Self::Group => true,
             #[cfg(feature = "probe")]
@@ -177,11 +210,27 @@ impl Kind {
             Self::Pf => ("PF", "PFs"),
             Self::Vf => ("VF", "VFs"),
             Self::Function => ("function", "functions"),
+            Self::Resource => ("resource", "resources"),
+            Self::Machine => ("machine", "parts of the machine"),
             #[cfg(feature = "probe")]
             Self::Group => ("IOMMU group", "IOMMU groups"),
             #[cfg(feature = "probe")]
             Self::Control => ("node", "nodes"),
         }
+    }
+}
+
+impl Answer for Checkup {
+    fn text(&self, _wide: bool) -> String {
+        self.to_string()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let ids = self
+            .findings
+            .iter()
+            .filter_map(|finding| finding.id.clone());
+        ids.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
@@ -198,6 +247,12 @@ impl Display for Checkup {
         }
         if self.functions == 0 {
             writeln!(f, "no QAT devices on this machine")?;
+        }
+        if !self.findings.is_empty() {
+            writeln!(
+                f,
+                "`qat-inspect explain QAT…` says why a finding matters and what to do"
+            )?;
         }
         let findings = match self.findings.len() {
             0 => "nothing wrong found".to_owned(),
@@ -218,7 +273,11 @@ fn write_line(f: &mut Formatter<'_>, same: &[&Finding]) -> fmt::Result {
         return Ok(());
     };
     let (one, several) = first.kind.words();
-    write!(f, "{} (", first.code)?;
+    let id = first
+        .id
+        .as_ref()
+        .map_or_else(String::new, |id| format!("{id} "));
+    write!(f, "{id}{} (", first.code)?;
     match same.len() {
         1 => write!(f, "{one} {}", first.name)?,
         count => write!(f, "{count} {several}, {} to {}", first.name, last.name)?,

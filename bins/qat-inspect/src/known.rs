@@ -1,15 +1,15 @@
 //! What the plugin of this node knows and nobody can read from the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::Error;
 use qat_node::memory::Memory;
-use qat_node::{Look, Looker, Roots, Verdict};
+use qat_node::{Look, Looker, Verdict};
+use qat_policy::Standing;
 use qat_policy::health::Sickness;
-use qat_policy::{Rules, Standing};
 use sysfs_pci::{PciAddress, ScanError};
 
-use crate::args::RootArgs;
 use crate::checkup::{Finding, Kind};
 
 /// What its `state.json` says, if there is one of this boot.
@@ -21,19 +21,23 @@ pub(crate) struct Known {
 
 impl Known {
     /// Reads the file. One that is not there, or of another boot, says nothing: no plugin runs here, or it keeps none.
-    pub(crate) fn read(args: &RootArgs, roots: &Roots) -> Self {
-        let (memory, trouble) = match Memory::read(&args.state_dir(roots)) {
-            Ok(memory) => (memory.filter(Memory::is_of_this_boot), None),
+    pub(crate) fn read(state_dir: &Path, boot: &str) -> Self {
+        let (memory, trouble) = match Memory::read(state_dir) {
+            Ok(memory) => (memory.filter(|memory| memory.is_of(boot)), None),
             Err(error) => (None, Some(format!("{:#}", Error::from(error)))),
         };
         Self { memory, trouble }
     }
 
     /// Looks at the machine with what the plugin knows.
-    pub(crate) fn look(&self, roots: &Roots, rules: Rules) -> Result<Look, ScanError> {
-        let mut looker = Looker::new(roots, rules);
+    pub(crate) fn look(&self, looker: &mut Looker) -> Result<Look, ScanError> {
         looker.tell(self.sick());
         looker.look(&self.advertised())
+    }
+
+    /// All of it.
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        self.memory.as_ref()
     }
 
     /// What the plugin says is wrong with VFs that look well.
@@ -46,11 +50,9 @@ impl Known {
             };
             let seen = look.inventory.vfs.get(address);
             let withheld = seen.is_some_and(|vf| matches!(vf.standing, Standing::Withheld(_)));
-            (!withheld).then(|| Finding {
-                kind: Kind::Vf,
-                name: address.to_string(),
-                code: code.clone(),
-                text: format!("the plugin says: {reason}"),
+            (!withheld).then(|| {
+                let text = format!("the plugin says: {reason}");
+                Finding::new(Kind::Vf, address.to_string(), code.clone(), text)
             })
         });
         findings.collect()

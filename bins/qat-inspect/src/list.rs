@@ -1,22 +1,31 @@
 //! `qat-inspect list`.
 
-use anyhow::Context as _;
+use qat_node::{RESOURCE_DOMAIN, resource_text};
+use qat_policy::Standing;
 
 use crate::args::List;
-use crate::known::Known;
 use crate::report::Report;
+use crate::site::Site;
 
 /// Looks at the machine once and says what is there.
 pub(crate) fn text(list: &List) -> anyhow::Result<String> {
-    let roots = list.view.roots.resolve();
-    roots.check()?;
-    let rules = list.view.rules(&list.view.pools()?);
-    let look = Known::read(&list.view.roots, &roots).look(&roots, rules)?;
-    let report = Report::new(&look);
-    if list.json {
-        let json = serde_json::to_string_pretty(&report).context("cannot write JSON")?;
-        Ok(json + "\n")
-    } else {
-        Ok(report.to_string())
+    let mut site = Site::new(&list.view)?;
+    let inventory = &mut site.look.inventory;
+    if let Some(pf) = list.pf {
+        inventory.pfs.retain(|address, _| *address == pf);
+        inventory.vfs.retain(|_, vf| vf.pf == Some(pf));
     }
+    if let Some(wanted) = &list.resource {
+        let full = format!("{RESOURCE_DOMAIN}/{wanted}");
+        inventory.vfs.retain(|_, vf| match &vf.standing {
+            Standing::Offered { pool } => [wanted, &full].contains(&&resource_text(pool)),
+            Standing::Withheld(_) => false,
+        });
+    }
+    if list.withheld {
+        inventory
+            .vfs
+            .retain(|_, vf| matches!(vf.standing, Standing::Withheld(_)));
+    }
+    list.output.render(&Report::new(&site.look))
 }

@@ -1,51 +1,32 @@
 //! `qat-inspect check --probe`: what VFIO itself says.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
-use anyhow::{Context as _, Error};
-use device_plugin::pods::PodView;
-use qat_node::{Blind, GroupAnswer, NodeProbe, Roots};
-use qat_policy::Inventory;
+use anyhow::Error;
+use qat_node::{Blind, GroupAnswer, NodeProbe};
 use sysfs_pci::IommuGroupId;
-use tokio::runtime::Builder;
 use vfio_host::{ContainerFacts, ProbeError};
 
-use crate::args::Vfio;
 use crate::checkup::{Checkup, Finding, Kind};
+use crate::pods::view;
+use crate::site::Site;
 
 /// The only version of VFIO's interface (`VFIO_API_VERSION`).
 const API_VERSION: i32 = 0;
 
 /// Asks, and adds what is wrong.
-pub(crate) fn add(
-    checkup: &mut Checkup,
-    asked: &Vfio,
-    roots: Roots,
-    inventory: &Inventory,
-) -> anyhow::Result<()> {
-    let roots = asked.resolve(roots);
-    let pods = if asked.no_kubelet {
+pub(crate) fn add(checkup: &mut Checkup, site: &Site, no_kubelet: bool) -> anyhow::Result<()> {
+    let pods = if no_kubelet {
         None
     } else {
-        Some(pods(&roots)?)
+        Some(view(&site.roots)?)
     };
-    let NodeProbe { container, groups } = qat_node::probe(&roots, inventory, pods.as_deref());
+    let NodeProbe { container, groups } =
+        qat_node::probe(&site.roots, &site.look.inventory, pods.as_deref());
     add_container(checkup, container);
     match groups {
         Ok(groups) => add_groups(checkup, groups),
         Err(blind) => checkup.note(blindness(&blind)),
     }
     Ok(())
-}
-
-/// What pods hold, now.
-fn pods(roots: &Roots) -> anyhow::Result<Arc<PodView>> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime that asks the kubelet")?;
-    Ok(runtime.block_on(async { roots.pods().view().await }))
 }
 
 fn blindness(blind: &Blind) -> String {
@@ -57,12 +38,12 @@ fn blindness(blind: &Blind) -> String {
 
 fn add_container(checkup: &mut Checkup, answer: Result<ContainerFacts, ProbeError>) {
     let mut push = |code, text| {
-        checkup.push(Finding {
-            kind: Kind::Control,
-            name: "/dev/vfio/vfio".to_owned(),
-            code: Cow::Borrowed(code),
+        checkup.push(Finding::new(
+            Kind::Control,
+            "/dev/vfio/vfio".to_owned(),
+            code,
             text,
-        });
+        ));
     };
     let facts = match answer {
         Ok(facts) => facts,
@@ -132,12 +113,7 @@ fn add_groups(
             }
             Err(error) => (error.code(), format!("{:#}", Error::from(error))),
         };
-        checkup.push(Finding {
-            kind: Kind::Group,
-            name: group.to_string(),
-            code: Cow::Borrowed(code),
-            text,
-        });
+        checkup.push(Finding::new(Kind::Group, group.to_string(), code, text));
     }
     checkup.note(format!(
         "VFIO agrees with what is said here about {well} of {total} IOMMU groups with VFs bound to it; \

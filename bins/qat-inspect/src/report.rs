@@ -1,7 +1,7 @@
 //! What is printed: the same facts as tables and as JSON.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use anyhow::Error;
 use qat_node::{Look, resource_text};
@@ -9,6 +9,7 @@ use qat_policy::{Pf, Standing, Vf};
 use serde::Serialize;
 use sysfs_pci::{IommuGroupId, NumaNode};
 
+use crate::answer::Answer;
 use crate::table::{Table, cell};
 
 /// The answer of `list`. The field names are an interface: scripts read them.
@@ -142,13 +143,28 @@ impl VfRow {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Answer for Report {
+    fn text(&self, wide: bool) -> String {
+        let mut text = String::new();
+        // Writing to a text does not fail.
+        let _written = self.write(&mut text, wide);
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        let pfs = self.pfs.iter().map(|pf| pf.address.clone());
+        pfs.chain(self.vfs.iter().map(|vf| vf.address.clone()))
+            .collect()
+    }
+}
+
+impl Report {
+    fn write(&self, f: &mut String, wide: bool) -> fmt::Result {
         if self.pfs.is_empty() && self.vfs.is_empty() {
             writeln!(f, "no QAT devices on this machine")?;
         } else {
             self.write_pfs(f)?;
-            self.write_vfs(f)?;
+            self.write_vfs(f, wide)?;
             self.write_troubles(f)?;
             writeln!(f, "{}", self.summary())?;
         }
@@ -160,7 +176,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn write_pfs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_pfs(&self, f: &mut String) -> fmt::Result {
         if self.pfs.is_empty() {
             return Ok(());
         }
@@ -182,7 +198,7 @@ impl Report {
         writeln!(f, "{table}")
     }
 
-    fn write_vfs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_vfs(&self, f: &mut String, wide: bool) -> fmt::Result {
         if self.vfs.is_empty() {
             return Ok(());
         }
@@ -199,6 +215,7 @@ impl Report {
         for vf in &self.vfs {
             let standing = match (&vf.resource, &vf.withheld) {
                 (Some(resource), _) => resource.clone(),
+                (None, Some(why)) if wide => format!("- {}: {}", why.code, why.text),
                 (None, why) => format!("- {}", why.as_ref().map_or("", |why| why.code)),
             };
             table.push([
@@ -216,7 +233,7 @@ impl Report {
     }
 
     /// What is wrong, each thing once, with the functions that it concerns.
-    fn write_troubles(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_troubles(&self, f: &mut String) -> fmt::Result {
         let mut together: BTreeMap<&Withheld, Vec<&str>> = BTreeMap::new();
         for vf in &self.vfs {
             if let Some(why) = &vf.withheld {

@@ -28,6 +28,7 @@
 //! use other roots, and no path is written down in the logic.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 mod backend;
 pub mod binding;
 mod calm;

@@ -191,6 +191,13 @@ impl Looker {
         }
     }
 
+    /// The PCI functions and IOMMU groups that were seen last.
+    #[must_use]
+    pub fn seen(&self) -> Option<(&Snapshot, &BTreeMap<IommuGroupId, Group>)> {
+        let seen = self.seen.as_ref()?;
+        Some((&seen.snapshot, &seen.facts.groups))
+    }
+
     /// Whether each of these VFs is open: enabled by whoever uses it. A VF that cannot be asked is
     /// left out, and one on a UIO driver never can: that driver enables it itself.
     pub fn open(&self, vfs: &BTreeSet<PciAddress>) -> BTreeMap<PciAddress, bool> {

@@ -6,6 +6,7 @@
 )]
 
 mod check;
+mod commands;
 mod consumers;
 mod known;
 

@@ -196,7 +196,13 @@ impl Memory {
     /// Whether it is about the boot that runs. Devices of another boot are other devices.
     #[must_use]
     pub fn is_of_this_boot(&self) -> bool {
-        boot_id().is_ok_and(|boot| boot == self.boot)
+        boot_id().is_ok_and(|boot| self.is_of(&boot))
+    }
+
+    /// Whether it is about this boot.
+    #[must_use]
+    pub fn is_of(&self, boot: &str) -> bool {
+        self.boot == boot.trim()
     }
 
     /// Writes it whole. The directory is made if only it is missing.

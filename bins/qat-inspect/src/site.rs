@@ -1,0 +1,71 @@
+//! What is looked at: this machine, or one in a file.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use qat_node::archive::Archive;
+use qat_node::pools::PoolConfig;
+use qat_node::{Look, Looker, Roots};
+use qat_policy::Rules;
+use tempfile::TempDir;
+use vfio_host::PROC;
+
+use crate::args::View;
+use crate::known::Known;
+
+/// A file system in memory, where there is one.
+const MEMORY: &str = "/dev/shm";
+
+/// A machine that was looked at.
+pub(crate) struct Site {
+    pub(crate) roots: Roots,
+    pub(crate) proc: PathBuf,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) rules: Rules,
+    pub(crate) pools: PoolConfig,
+    pub(crate) known: Known,
+    pub(crate) looker: Looker,
+    pub(crate) look: Look,
+    /// Whether it is one in a file: nobody can be asked then.
+    pub(crate) is_a_snapshot: bool,
+    /// Where a machine from a file was unpacked.
+    _trees: Option<TempDir>,
+}
+
+impl Site {
+    /// Looks at the machine once.
+    pub(crate) fn new(view: &View) -> anyhow::Result<Self> {
+        let (roots, proc, state_dir, trees) = if let Some(file) = &view.roots.from {
+            // In memory where that is possible: these are thousands of small files.
+            let dir = tempfile::tempdir_in(MEMORY).or_else(|_none| tempfile::tempdir());
+            let dir = dir.context("cannot make a temporary directory")?;
+            let unpacked = Archive::read(file).and_then(|archive| archive.unpack(dir.path()));
+            let unpacked = unpacked.with_context(|| format!("--from {}", file.display()))?;
+            (unpacked.roots, unpacked.proc, unpacked.state_dir, Some(dir))
+        } else {
+            let roots = view.roots.resolve();
+            let state_dir = view.roots.state_dir(&roots);
+            (roots, PathBuf::from(PROC), state_dir, None)
+        };
+        roots.check()?;
+        let pools = view.pools()?;
+        let rules = view.rules(&pools);
+        let boot = fs::read_to_string(proc.join("sys/kernel/random/boot_id"));
+        let known = Known::read(&state_dir, &boot.unwrap_or_default());
+        let mut looker = Looker::new(&roots, rules.clone());
+        let look = known.look(&mut looker)?;
+        Ok(Self {
+            roots,
+            proc,
+            state_dir,
+            rules,
+            pools,
+            known,
+            looker,
+            look,
+            is_a_snapshot: trees.is_some(),
+            _trees: trees,
+        })
+    }
+}
