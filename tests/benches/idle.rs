@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "that is its result")]
 
 use std::env::args;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use node_sim::{Machine, Profile, ResourceView};
@@ -29,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
         Times {
             settle: Duration::from_millis(100),
             idle: Duration::from_secs(1),
-            changes: 3,
+            changes: 20,
         }
     } else {
         Times {
@@ -47,7 +48,11 @@ async fn main() -> anyhow::Result<()> {
 /// A look every five minutes, as where the kernel's events arrive.
 async fn served(pfs: u8, vfs: u16) -> anyhow::Result<(Scene, Daemon, usize)> {
     let scene = Scene::new(Machine::profile(Profile::Scale { pfs, vfs })).await?;
-    let daemon = scene.daemon(&["--rescan-interval=5m"])?;
+    // The same VFs change again and again.
+    let config = scene.node.root().join("config.yaml");
+    fs::write(&config, "version: 1\nhealth: { falls: 100000 }\n")?;
+    let config = format!("--config={}", config.display());
+    let daemon = scene.daemon(&["--rescan-interval=5m", &config])?;
     let seen = |view: &ResourceView| view.streaming && view.allocatable > 0;
     let view = scene.kubelet.wait_for(CY, seen, DEADLINE).await?;
     Ok((scene, daemon, view.allocatable))

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Error};
 use clap::CommandFactory as _;
 
-use crate::args::{Args, Command};
+use crate::answer::{Answer, Output};
+use crate::args::{Args, Command, View};
 use crate::groups::Groups;
 use crate::names::Names;
 use crate::pods::Pods;
 use crate::pools::Pools;
 use crate::site::Site;
 use crate::tree::Tree;
-use crate::{check, explain, list, manifest, show, snapshot, watch};
+use crate::{check, explain, list, manifest, paint, show, snapshot, watch};
 
 /// Answers on standard output.
 ///
@@ -26,18 +27,17 @@ pub(crate) fn ask(args: &Args) -> anyhow::Result<ExitCode> {
         Command::List(list) => list::text(list)?,
         Command::Show(show) => {
             let names = Names::read(show.pci_ids.as_deref());
-            let shown = show::show(&Site::new(&show.view)?, show.address, &names)?;
-            show.output.render(&shown)?
+            let shown = |site: &Site| show::show(site, show.address, &names);
+            answer(&show.view, show.output, shown)?
         }
-        Command::Tree(tree) => tree.output.render(&Tree::new(&Site::new(&tree.view)?)?)?,
+        Command::Tree(tree) => answer(&tree.view, tree.output, Tree::new)?,
         Command::Groups(groups) => {
             let names = Names::read(groups.pci_ids.as_deref());
-            groups
-                .output
-                .render(&Groups::new(&Site::new(&groups.view)?, &names))?
+            let of = |site: &Site| Ok(Groups::new(site, &names));
+            answer(&groups.view, groups.output, of)?
         }
-        Command::Pools(pools) => pools.output.render(&Pools::new(&Site::new(&pools.view)?))?,
-        Command::Pods(pods) => pods.output.render(&Pods::new(&Site::new(&pods.view)?)?)?,
+        Command::Pools(pools) => answer(&pools.view, pools.output, |site| Ok(Pools::new(site)))?,
+        Command::Pods(pods) => answer(&pods.view, pods.output, Pods::new)?,
         Command::Check(check) => {
             let (text, found) = check::text(check)?;
             code = found;
@@ -64,11 +64,27 @@ pub(crate) fn ask(args: &Args) -> anyhow::Result<ExitCode> {
             String::from_utf8(page).context("the manual page is no text")?
         }
     };
+    let text = if paint::is_wanted() {
+        paint::paint(&text)
+    } else {
+        text
+    };
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(text.as_bytes())
         .context("cannot write to standard output")?;
     Ok(code)
+}
+
+/// Looks at the machine, and prints what is made of it.
+fn answer<A: Answer>(
+    view: &View,
+    output: Output,
+    of: impl FnOnce(&Site) -> anyhow::Result<A>,
+) -> anyhow::Result<String> {
+    let site = Site::new(view)?;
+    let text = output.render(&of(&site)?)?;
+    Ok(site.as_on_the_machine(text))
 }
 
 /// Whoever reads our output, `head` say, may stop reading.

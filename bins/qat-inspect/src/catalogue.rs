@@ -95,6 +95,8 @@ impl Display for Entry {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::{env, fs};
 
     use super::*;
 
@@ -118,6 +120,47 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The page that is made of the entries. `BLESS=1 cargo test -p qat-inspect page` writes it anew.
+    #[test]
+    fn the_page_has_every_entry() {
+        let head = "# Findings\n\n\
+            What `qat-inspect check` finds, by number. The same codes are the reasons in the plugin's metrics, in its log at\n\
+            debug, and in `state.json`. A number is never given again. `qat-inspect explain QAT012` prints an entry.\n\n\
+            An error keeps VFs from being used, a warning is something that is not as it should be; for an info `check` does not\n\
+            fail. ADDRESS, GROUP, PF and POD stand for those that a finding names.\n";
+        let sections = entries().map(|entry| {
+            let steps = entry
+                .steps
+                .iter()
+                .map(|step| match step.strip_prefix("$ ") {
+                    Some(command) => format!("  ```sh\n  {command}\n  ```\n"),
+                    None => format!("- {step}\n"),
+                });
+            let steps: Vec<String> = steps.collect();
+            let Entry {
+                code,
+                severity,
+                title,
+                why,
+                ..
+            } = entry;
+            let id = entry.id();
+            format!(
+                "\n## {id} `{code}`\n\n*{severity}* — {title}\n\n{why}\n\n{}",
+                steps.concat()
+            )
+        });
+        let page = head.to_owned() + &sections.collect::<Vec<_>>().concat();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/findings.md");
+        if env::var_os("BLESS").is_some() {
+            fs::write(&path, &page).unwrap();
+        }
+        assert!(
+            fs::read_to_string(&path).unwrap() == page,
+            "docs/findings.md is not up to date: BLESS=1"
+        );
     }
 
     /// The codes in the sources of those who give them.

@@ -71,5 +71,6 @@ pub(crate) fn text(check: &Check) -> anyhow::Result<(String, ExitCode)> {
     } else {
         ExitCode::FAILURE
     };
-    Ok((check.output.render(&checkup)?, code))
+    let text = check.output.render(&checkup)?;
+    Ok((site.as_on_the_machine(text), code))
 }

@@ -27,5 +27,6 @@ pub(crate) fn text(list: &List) -> anyhow::Result<String> {
             .vfs
             .retain(|_, vf| matches!(vf.standing, Standing::Withheld(_)));
     }
-    list.output.render(&Report::new(&site.look))
+    let text = list.output.render(&Report::new(&site.look))?;
+    Ok(site.as_on_the_machine(text))
 }

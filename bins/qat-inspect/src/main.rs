@@ -15,6 +15,7 @@ mod list;
 mod machine;
 mod manifest;
 mod names;
+mod paint;
 mod pods;
 mod pools;
 #[cfg(feature = "probe")]

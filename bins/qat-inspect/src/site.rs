@@ -30,7 +30,7 @@ pub(crate) struct Site {
     /// Whether it is one in a file: nobody can be asked then.
     pub(crate) is_a_snapshot: bool,
     /// Where a machine from a file was unpacked.
-    _trees: Option<TempDir>,
+    trees: Option<TempDir>,
 }
 
 impl Site {
@@ -65,7 +65,15 @@ impl Site {
             looker,
             look,
             is_a_snapshot: trees.is_some(),
-            _trees: trees,
+            trees,
         })
+    }
+
+    /// A text with paths as they are on the machine, not where it was unpacked.
+    pub(crate) fn as_on_the_machine(&self, text: String) -> String {
+        match self.trees.as_ref().and_then(|trees| trees.path().to_str()) {
+            Some(trees) => text.replace(trees, ""),
+            None => text,
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::answer::Answer as _;
 use crate::args::Watch;
+use crate::paint::{is_wanted, paint};
 use crate::pools::Pools;
 use crate::site::Site;
 use crate::tree::Tree;
@@ -135,7 +136,9 @@ fn difference(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>)
 fn draw(site: &Site) -> anyhow::Result<()> {
     let tree = Tree::without_pods(site).text(false);
     let pools = Pools::new(site).text(false);
-    write(&format!("\u{1b}[2J\u{1b}[H{tree}\n{pools}\n"))
+    let text = format!("{tree}\n{pools}\n");
+    let text = if is_wanted() { paint(&text) } else { text };
+    write(&format!("\u{1b}[2J\u{1b}[H{text}"))
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

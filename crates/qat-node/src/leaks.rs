@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(
             objection.to_string(),
             format!(
-                "it is open although no pod holds it (last: {pod}); `qat-inspect` names the process that has it"
+                "it is open although no pod holds it (last: {pod}); `qat-inspect show` names the process that has it"
             )
         );
         assert!(leaks.survey(&state, &ledger, open(&[]), now));

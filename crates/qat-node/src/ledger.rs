@@ -204,7 +204,7 @@ pub enum Objection {
     },
     /// It is open although no pod holds it, so VFIO would refuse it to the next pod.
     #[error(
-        "it is open although no pod holds it{}; `qat-inspect` names the process that has it",
+        "it is open although no pod holds it{}; `qat-inspect show` names the process that has it",
         last_holder.as_ref().map(|holder| format!(" (last: {holder})")).unwrap_or_default()
     )]
     Open {

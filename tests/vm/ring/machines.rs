@@ -39,7 +39,7 @@ pub(crate) fn machines(cases: &[String]) -> Result<Vec<(&'static str, Boot)>> {
     Ok(boots)
 }
 
-fn all() -> [(&'static str, &'static [&'static str], Machine); 5] {
+fn all() -> [(&'static str, &'static [&'static str], Machine); 6] {
     [
         (
             "server",
@@ -49,6 +49,7 @@ fn all() -> [(&'static str, &'static [&'static str], Machine); 5] {
         ("node", &["daemon"], node()),
         ("node with QEMU", &["answer"], hypervisor()),
         ("four devices", &["provision"], four_devices()),
+        ("a broken node", &["inspect"], broken()),
         ("without IOMMU", &["noiommu"], without_iommu()),
     ]
 }
@@ -91,6 +92,24 @@ fn node() -> Machine {
     }
 }
 
+/// A node with devices for every fault, and our inspector.
+fn broken() -> Machine {
+    Machine {
+        pfs: vec![
+            pf(0x6b, "4940", 16),
+            pf(0x3d, "37c8", 16),
+            Pf {
+                acs: false,
+                ..pf(0xa0, "4944", 2)
+            },
+        ],
+        modules: [&VFIO[..], &["pci-pf-stub"]].concat(),
+        programs: vec!["qat-inspect"],
+        memory: 768,
+        ..Machine::default()
+    }
+}
+
 /// A node with four devices of generation 4, as a socket of a Xeon has them.
 fn four_devices() -> Machine {
     Machine {
@@ -118,6 +137,7 @@ fn hypervisor() -> Machine {
 fn without_iommu() -> Machine {
     Machine {
         pfs: vec![pf(0x6b, "4940", 2)],
+        programs: vec!["qat-inspect"],
         modules: VFIO.to_vec(),
         kernel: vec!["intel_iommu=off"],
         memory: 512,

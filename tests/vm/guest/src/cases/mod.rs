@@ -8,6 +8,7 @@ mod answer;
 mod bind;
 mod daemon;
 mod groups;
+mod inspect;
 mod inuse;
 mod noiommu;
 mod pci;
@@ -46,7 +47,7 @@ pub(crate) type Case = fn(&Guest);
 
 /// All cases, by name, in the order in which they run.
 pub(crate) fn all() -> Vec<(String, Case)> {
-    let groups: [(&str, &[(&str, Case)]); 9] = [
+    let groups: [(&str, &[(&str, Case)]); 10] = [
         ("pci", pci::CASES),
         ("bind", bind::CASES),
         ("inuse", inuse::CASES),
@@ -56,6 +57,7 @@ pub(crate) fn all() -> Vec<(String, Case)> {
         ("daemon", daemon::CASES),
         ("answer", answer::CASES),
         ("provision", provision::CASES),
+        ("inspect", inspect::CASES),
     ];
     let cases = groups.into_iter().flat_map(|(group, cases)| {
         let name = move |case: &str| format!("{group}::{case}");

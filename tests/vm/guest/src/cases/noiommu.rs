@@ -1,6 +1,7 @@
 //! A machine whose IOMMU is switched off.
 
 use std::fs;
+use std::process::Command;
 
 use rustix::io::Errno;
 use sysfs_pci::Write;
@@ -14,6 +15,7 @@ use crate::guest::Guest;
 cases![
     binding_is_refused_with_the_parameter,
     the_kernel_would_have_refused_too,
+    the_inspector_says_what_is_missing,
 ];
 
 fn binding_is_refused_with_the_parameter(guest: &Guest) {
@@ -67,4 +69,16 @@ fn the_kernel_would_have_refused_too(guest: &Guest) {
     }
     assert_eq!(sysfs_pci::driver(sysfs, vf), Ok(None));
     assert_eq!(fs::read_dir("/sys/kernel/iommu_groups").unwrap().count(), 0);
+}
+
+fn the_inspector_says_what_is_missing(guest: &Guest) {
+    guest.make_vfs(GEN4);
+    let args = ["check", "--no-kubelet", "--for=qatlib"];
+    let check = Command::new("/bin/qat-inspect")
+        .args(args)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&check.stdout);
+    assert_eq!(check.status.code(), Some(1), "{text}");
+    assert!(text.contains("QAT001 no-iommu (2 VFs, "), "{text}");
 }
