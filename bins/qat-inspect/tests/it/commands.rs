@@ -1,7 +1,9 @@
 //! Every command, on every machine, and on snapshots of them.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command as Process, Stdio};
 
 use assert_cmd::Command;
 use insta::assert_snapshot;
@@ -274,4 +276,77 @@ fn the_examples_are_a_healthy_node_and_a_broken_one() {
     let (code, text) = said_from(&examples.join("broken.json"), "check", &["--for=kubevirt"]);
     assert_eq!(code, Some(1), "{text}");
     assert_snapshot!("the_broken_example", text);
+}
+
+/// The page has every field that there is.
+#[test]
+fn the_fields_of_json_are_documented() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/inspect.md");
+    let page = fs::read_to_string(page).unwrap();
+    let dir = node_sim::scratch().unwrap();
+    let node = troubled().write(dir.path()).unwrap();
+    let vf = node.vfs()[3].to_string();
+    for (question, args) in [
+        ("list", vec!["--json"]),
+        ("show", vec!["--json", &vf]),
+        ("tree", vec!["--json"]),
+        ("groups", vec!["--json"]),
+        ("pods", vec!["--json"]),
+    ] {
+        let json: Value = serde_json::from_str(&said(dir.path(), question, &args)).unwrap();
+        let line = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{question}` | `")));
+        let line = line.unwrap_or_else(|| panic!("no line for {question}"));
+        let mut fields = Vec::new();
+        keys(&json, &mut fields);
+        for field in fields {
+            let named =
+                line.contains(&format!("`{field}`")) || line.contains(&format!("`{field}[]`"));
+            assert!(
+                named || field == "schema",
+                "{question}: `{field}` is not in docs/inspect.md"
+            );
+        }
+    }
+}
+
+/// The names of all fields.
+fn keys(json: &Value, fields: &mut Vec<String>) {
+    match json {
+        Value::Object(object) => {
+            for (key, value) in object {
+                fields.push(key.clone());
+                keys(value, fields);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| keys(value, fields)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_change_is_a_line() {
+    let dir = node_sim::scratch().unwrap();
+    let node = Machine::profile(Profile::C3xxx).write(dir.path()).unwrap();
+    let mut command = Process::new(env!("CARGO_BIN_EXE_qat-inspect"));
+    let mut watch = command
+        .args(["watch", "--count=1"])
+        .arg(format!("--sysfs-root={}", dir.path().join("sys").display()))
+        .arg(format!("--dev-root={}", dir.path().join("dev").display()))
+        .arg(format!(
+            "--state-dir={}",
+            dir.path().join("state").display()
+        ))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("17 functions; waiting"), "{first}");
+    let vf = node.vfs()[5];
+    node.unbind(vf).unwrap();
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.contains(&format!("VF {vf}: ")), "{line}");
+    assert!(watch.wait().unwrap().success());
 }

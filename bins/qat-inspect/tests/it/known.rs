@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::inspect;
 
 /// A state of the boot that runs, with these VFs and PFs.
-fn state(vfs: &Value, pfs: &Value) -> String {
+pub(crate) fn state(vfs: &Value, pfs: &Value) -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let state = json!({
         "version": 1, "boot": boot.trim(), "written": 1, "hearing": true,

@@ -8,6 +8,7 @@
 mod check;
 mod commands;
 mod consumers;
+mod faults;
 mod known;
 
 use std::path::Path;

@@ -216,7 +216,10 @@ impl Collector {
                 self.link(&format!("{directory}/{name}"));
             }
         }
-        self.texts(&format!("{directory}/qat"), |_| true);
+        self.texts(&format!("{directory}/qat"), |name| {
+            // `rp2srv` answers only who has put a question to it before.
+            ["auto_reset", "cfg_services", "num_rps", "state"].contains(&name)
+        });
         self.texts(&format!("{directory}/qat_ras"), |name| {
             name.starts_with("errors_")
         });
