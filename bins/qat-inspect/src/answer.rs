@@ -4,6 +4,9 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::fit::{fit, width};
+use crate::paint::{is_wanted, paint};
+
 /// A form of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -46,8 +49,8 @@ impl Output {
     pub(crate) fn render(self, answer: &impl Answer) -> anyhow::Result<String> {
         let format = if self.json { Format::Json } else { self.output };
         Ok(match format {
-            Format::Table => answer.text(false),
-            Format::Wide => answer.text(true),
+            Format::Table => for_the_terminal(&answer.text(false)),
+            Format::Wide => for_the_terminal(&answer.text(true)),
             Format::Json => {
                 let json = serde_json::to_string_pretty(answer).context("cannot write JSON")?;
                 json + "\n"
@@ -59,4 +62,10 @@ impl Output {
                 .fold(String::new(), |all, name| all + &name + "\n"),
         })
     }
+}
+
+/// What is for people, on a terminal: long lines broken, and in colour. A program gets it as it is.
+pub(crate) fn for_the_terminal(text: &str) -> String {
+    let text = width().map_or_else(|| text.to_owned(), |width| fit(text, width));
+    if is_wanted() { paint(&text) } else { text }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Error};
 use clap::CommandFactory as _;
 
-use crate::answer::{Answer, Output};
+use crate::answer::{Answer, Output, for_the_terminal};
 use crate::args::{Args, Command, View};
 use crate::groups::Groups;
 use crate::names::Names;
@@ -14,7 +14,7 @@ use crate::pods::Pods;
 use crate::pools::Pools;
 use crate::site::Site;
 use crate::tree::Tree;
-use crate::{check, explain, list, manifest, paint, show, snapshot, watch};
+use crate::{check, explain, list, manifest, show, snapshot, watch};
 
 /// Answers on standard output.
 ///
@@ -43,7 +43,7 @@ pub(crate) fn ask(args: &Args) -> anyhow::Result<ExitCode> {
             code = found;
             text
         }
-        Command::Explain(explain) => explain::text(explain.finding.as_deref())?,
+        Command::Explain(explain) => for_the_terminal(&explain::text(explain.finding.as_deref())?),
         Command::Watch(watch) => return watch::run(watch).map(|()| code),
         Command::Snapshot(taken) => snapshot::take(&Site::new(&taken.view)?, &taken.file)?,
         Command::Manifest(wanted) => {
@@ -63,11 +63,6 @@ pub(crate) fn ask(args: &Args) -> anyhow::Result<ExitCode> {
                 .context("cannot write the manual page")?;
             String::from_utf8(page).context("the manual page is no text")?
         }
-    };
-    let text = if paint::is_wanted() {
-        paint::paint(&text)
-    } else {
-        text
     };
     let mut stdout = io::stdout().lock();
     stdout

@@ -12,9 +12,8 @@ use qat_policy::Standing;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep_until};
 
-use crate::answer::Answer as _;
+use crate::answer::{Answer as _, for_the_terminal};
 use crate::args::Watch;
-use crate::paint::{is_wanted, paint};
 use crate::pools::Pools;
 use crate::site::Site;
 use crate::tree::Tree;
@@ -137,7 +136,7 @@ fn draw(site: &Site) -> anyhow::Result<()> {
     let tree = Tree::without_pods(site).text(false);
     let pools = Pools::new(site).text(false);
     let text = format!("{tree}\n{pools}\n");
-    let text = if is_wanted() { paint(&text) } else { text };
+    let text = for_the_terminal(&text);
     write(&format!("\u{1b}[2J\u{1b}[H{text}"))
 }
 
