@@ -40,6 +40,7 @@ mod journal;
 mod judge;
 mod leaks;
 mod ledger;
+mod lock;
 mod look;
 pub mod memory;
 mod metrics;

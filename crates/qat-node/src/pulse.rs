@@ -1,10 +1,8 @@
 //! The one who takes the PFs' pulse.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write as _;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::time::Duration;
 
 use qat_policy::health::{
@@ -15,6 +13,7 @@ use sysfs_pci::{PciAddress, SysfsRoot};
 use tokio::time::Instant;
 
 use crate::Roots;
+use crate::lock::lock;
 
 /// How often everything is read of a PF that is well, what does not change soon included.
 const THOROUGHLY: Duration = Duration::from_secs(30);
@@ -231,15 +230,4 @@ impl Poller {
         }
         true
     }
-}
-
-/// Takes the lock, and writes into it who has it.
-fn lock(path: &Path) -> Result<File, TryLockError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    let mut file = options.open(path).map_err(TryLockError::Error)?;
-    file.try_lock()?;
-    // For people only.
-    let _written = writeln!(file, "qat-plugin, process {}", process::id());
-    Ok(file)
 }

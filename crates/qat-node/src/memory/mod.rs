@@ -24,7 +24,7 @@ use sysfs_pci::{NumaNode, PciAddress};
 use thiserror::Error;
 use tokio::time::Instant;
 use vfio_host::bind::Claim;
-use vfio_host::{StateDir, StateError, boot_id};
+use vfio_host::{StateError, boot_id};
 
 pub use self::clock::Clock;
 pub(crate) use self::scribe::Scribe;
@@ -134,6 +134,12 @@ pub enum MemoryError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another plugin of this node writes the state.
+    #[error("another process writes the state of this node (it has the lock `{}`); only one plugin may serve a node", path.display())]
+    Elsewhere {
+        /// The lock.
+        path: PathBuf,
+    },
     /// It does not hold what it should.
     #[error("`{}` is not what a qat-plugin writes; remove it, and the next change writes it anew", path.display())]
     Invalid {
@@ -205,13 +211,12 @@ impl Memory {
         self.boot == boot.trim()
     }
 
-    /// Writes it whole. The directory is made if only it is missing.
+    /// Writes it whole. The directory must be there.
     ///
     /// # Errors
     ///
     /// [`MemoryError`]; the file before is still there then.
     pub(crate) fn write(mut self, state_dir: &Path) -> Result<(), MemoryError> {
-        StateDir::open(state_dir)?;
         self.version = VERSION;
         self.boot = boot_id()?;
         let path = state_dir.join(FILE);
