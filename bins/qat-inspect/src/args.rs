@@ -42,13 +42,13 @@ pub(crate) enum Command {
     /// Say everything about one function, and who shares its IOMMU group
     Show(Show),
     /// Show NUMA nodes, PFs, VFs, groups and the pods that hold them as a tree
-    Tree(Tree),
+    Tree(Question),
     /// List IOMMU groups of QAT functions with all members, and whether VFIO can have them
-    Groups(Groups),
+    Groups(Named),
     /// List resources: how many VFs are offered, told and healthy; and why the rest is not
-    Pools(Pools),
+    Pools(Question),
     /// List which pod holds which VF, as the kubelet says
-    Pods(Pods),
+    Pods(Question),
     /// Say what is wrong and what to do: PFs in trouble, VFs that are not offered and why, the machine, the kubelet, the
     /// plugin
     Check(Check),
@@ -98,54 +98,24 @@ pub(crate) struct Show {
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: PciAddress,
 
+    #[command(flatten)]
+    pub(crate) named: Named,
+}
+
+/// A question in whose answer functions have names.
+#[derive(Debug, Parser)]
+pub(crate) struct Named {
     /// List of PCI ids with names [default: that of the distribution, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) pci_ids: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) output: Output,
-
-    #[command(flatten)]
-    pub(crate) view: View,
+    pub(crate) question: Question,
 }
 
-/// How to show the tree.
+/// A question with an answer in several forms.
 #[derive(Debug, Parser)]
-pub(crate) struct Tree {
-    #[command(flatten)]
-    pub(crate) output: Output,
-
-    #[command(flatten)]
-    pub(crate) view: View,
-}
-
-/// How to list groups.
-#[derive(Debug, Parser)]
-pub(crate) struct Groups {
-    /// List of PCI ids with names [default: that of the distribution, if there is one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pci_ids: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) output: Output,
-
-    #[command(flatten)]
-    pub(crate) view: View,
-}
-
-/// How to list pools.
-#[derive(Debug, Parser)]
-pub(crate) struct Pools {
-    #[command(flatten)]
-    pub(crate) output: Output,
-
-    #[command(flatten)]
-    pub(crate) view: View,
-}
-
-/// How to list pods.
-#[derive(Debug, Parser)]
-pub(crate) struct Pods {
+pub(crate) struct Question {
     #[command(flatten)]
     pub(crate) output: Output,
 

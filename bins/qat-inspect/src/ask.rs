@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Error};
 use clap::CommandFactory as _;
 
-use crate::answer::{Answer, Output, for_the_terminal};
-use crate::args::{Args, Command, View};
+use crate::answer::{Answer, for_the_terminal};
+use crate::args::{Args, Command, Question};
 use crate::groups::Groups;
 use crate::names::Names;
 use crate::pods::Pods;
@@ -26,18 +26,17 @@ pub(crate) fn ask(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match &args.command {
         Command::List(list) => list::text(list)?,
         Command::Show(show) => {
-            let names = Names::read(show.pci_ids.as_deref());
+            let names = Names::read(show.named.pci_ids.as_deref());
             let shown = |site: &Site| show::show(site, show.address, &names);
-            answer(&show.view, show.output, shown)?
+            answer(&show.named.question, shown)?
         }
-        Command::Tree(tree) => answer(&tree.view, tree.output, Tree::new)?,
-        Command::Groups(groups) => {
-            let names = Names::read(groups.pci_ids.as_deref());
-            let of = |site: &Site| Ok(Groups::new(site, &names));
-            answer(&groups.view, groups.output, of)?
+        Command::Tree(question) => answer(question, Tree::new)?,
+        Command::Groups(wanted) => {
+            let names = Names::read(wanted.pci_ids.as_deref());
+            answer(&wanted.question, |site| Ok(Groups::new(site, &names)))?
         }
-        Command::Pools(pools) => answer(&pools.view, pools.output, |site| Ok(Pools::new(site)))?,
-        Command::Pods(pods) => answer(&pods.view, pods.output, Pods::new)?,
+        Command::Pools(question) => answer(question, |site| Ok(Pools::new(site)))?,
+        Command::Pods(question) => answer(question, Pods::new)?,
         Command::Check(check) => {
             let (text, found) = check::text(check)?;
             code = found;
@@ -73,12 +72,11 @@ pub(crate) fn ask(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Looks at the machine, and prints what is made of it.
 fn answer<A: Answer>(
-    view: &View,
-    output: Output,
+    question: &Question,
     of: impl FnOnce(&Site) -> anyhow::Result<A>,
 ) -> anyhow::Result<String> {
-    let site = Site::new(view)?;
-    let text = output.render(&of(&site)?)?;
+    let site = Site::new(&question.view)?;
+    let text = question.output.render(&of(&site)?)?;
     Ok(site.as_on_the_machine(text))
 }
 
