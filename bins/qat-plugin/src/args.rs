@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::ConfigArgs;
+use crate::extended_resource::ExtendedResourceArgs;
 use crate::provision::ProvisionArgs;
 
 /// Offers the Intel QuickAssist (QAT) virtual functions of this node to Kubernetes.
@@ -129,6 +131,10 @@ pub(crate) enum Command {
         --detailed-exit-code)."
     )]
     Provision(ProvisionArgs),
+    /// Looks at a configuration file
+    Config(ConfigArgs),
+    /// Prints the patch that adds a resource to a node by hand, or removes one that is left at 0; changes nothing
+    ExtendedResource(ExtendedResourceArgs),
     /// Gives commands that may block to the kernel, for another process of this program
     #[command(hide = true)]
     Worker,

@@ -2,20 +2,20 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod command;
 mod compat;
+mod config;
 mod daemon;
+mod extended_resource;
 mod provision;
 mod settings;
 mod value;
 mod worker;
 
-use std::env;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use plugin_admin::TelemetryError;
 
-use crate::args::{Command, Line};
 use crate::settings::SettingsError;
 
 #[expect(
@@ -23,7 +23,7 @@ use crate::settings::SettingsError;
     reason = "the log may not be set up when this is said"
 )]
 fn main() -> ExitCode {
-    match run() {
+    match command::run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("qat-plugin: {error:#}");
@@ -31,21 +31,4 @@ fn main() -> ExitCode {
             ExitCode::from(if misconfigured { 2 } else { 1 })
         }
     }
-}
-
-fn run() -> anyhow::Result<ExitCode> {
-    let typed = compat::translate(env::args_os());
-    let args = Line::parse_from(typed.line);
-    match &args.command {
-        Some(Command::Worker) => return worker::run(&args.places).map(|()| ExitCode::SUCCESS),
-        Some(Command::Provision(command)) => {
-            let roots = settings::roots(&args.places)?;
-            return provision::run(command, &args.places, &roots);
-        }
-        None => {}
-    }
-    let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
-    let mut settings = settings::resolve(args, &variable)?;
-    settings.warnings.extend(typed.ignored.warning());
-    daemon::run(settings).map(|()| ExitCode::SUCCESS)
 }

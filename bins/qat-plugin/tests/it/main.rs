@@ -74,3 +74,52 @@ fn a_bad_log_filter_is_a_configuration_error() {
     let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
     assert!(text.contains("RUST_LOG"), "{text}");
 }
+
+#[test]
+fn a_configuration_is_checked_without_a_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.yaml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let output = plugin(&["config", "check", file.to_str().unwrap()])
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = check("version: 1\npools:\n  - cdi: spec\nhealth: { falls: 5 }\n");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("fine") && text.contains("fell 5 times"),
+        "{text}"
+    );
+    for (bad, says) in [
+        ("version: 1\npoools: []\n", "unknown field `poools`"),
+        ("version: 2\n", "version 2"),
+        ("version: 1\npools:\n  - name: x\n", "config.yaml"),
+        (
+            "version: 1\nhealth: { quiet: never }\n",
+            "`never` is no time",
+        ),
+    ] {
+        let (code, text) = check(bad);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[test]
+fn a_patch_is_printed() {
+    let output = plugin(&["extended-resource", "remove", "cy", "--node=n"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("/status/capacity/qat.intel.com~1cy"),
+        "{text}"
+    );
+    let output = plugin(&["extended-resource", "add", "cy", "--node=n"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}

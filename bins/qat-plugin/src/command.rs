@@ -1,0 +1,44 @@
+//! From the command line to what is done.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::args::{Command, Line};
+use crate::{compat, config, daemon, extended_resource, provision, settings, worker};
+
+/// Does what the command line asks for.
+///
+/// # Errors
+///
+/// What keeps it from being done.
+pub(crate) fn run() -> anyhow::Result<ExitCode> {
+    let typed = compat::translate(env::args_os());
+    let args = Line::parse_from(typed.line);
+    match &args.command {
+        Some(Command::Worker) => return worker::run(&args.places).map(|()| ExitCode::SUCCESS),
+        Some(Command::Provision(command)) => {
+            let roots = settings::roots(&args.places)?;
+            return provision::run(command, &args.places, &roots);
+        }
+        Some(Command::Config(command)) => return print(&config::text(command)?),
+        Some(Command::ExtendedResource(command)) => {
+            return print(&extended_resource::text(command)?);
+        }
+        None => {}
+    }
+    let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
+    let mut settings = settings::resolve(args, &variable)?;
+    settings.warnings.extend(typed.ignored.warning());
+    daemon::run(settings).map(|()| ExitCode::SUCCESS)
+}
+
+/// Says something to who has asked.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    let written = io::stdout().lock().write_all(text.as_bytes());
+    written.context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
