@@ -10,6 +10,7 @@ mod commands;
 mod consumers;
 mod faults;
 mod known;
+mod variants;
 
 use std::path::Path;
 
