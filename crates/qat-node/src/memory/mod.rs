@@ -248,18 +248,21 @@ impl Memory {
         clock: Clock,
         now: Instant,
     ) -> NodeState {
-        let stays = |address: PciAddress, pool: &PoolName| {
+        let stays = |address: PciAddress, pool: &PoolName, vf: &VfMemory| {
             let held = || matches!(ledger.claim(address), Claim::Held { .. });
             let seen = look.inventory.vfs.get(&address);
             match seen.map(|seen| &seen.standing) {
-                Some(Standing::Offered { pool: home }) => home == pool,
+                Some(Standing::Offered { pool: home }) => home == pool && !is_a_doubt(&vf.verdict),
                 Some(Standing::Withheld(reason)) => !is_a_choice(reason) || held(),
                 None => true,
             }
         };
         let mut pools = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (pool, vfs) in &self.pools {
-            for (address, vf) in vfs.iter().filter(|(address, _)| stays(**address, pool)) {
+            for (address, vf) in vfs
+                .iter()
+                .filter(|(address, vf)| stays(**address, pool, vf))
+            {
                 let vf = Advertised {
                     verdict: vf.verdict.clone(),
                     since: clock.instant(vf.since).unwrap_or(now),
@@ -302,4 +305,9 @@ fn is_a_choice(reason: &Reason) -> bool {
         reason,
         Reason::FamilyNotEnabled { .. } | Reason::BeyondCap { .. } | Reason::GroupShared { .. }
     )
+}
+
+/// Whether it was in doubt who holds the VF. That is asked anew, as of a newcomer: it was never known to be free.
+fn is_a_doubt(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Unhealthy { code, .. } if code == "held" || code == "holder-unknown")
 }
