@@ -311,3 +311,49 @@ fn is_a_choice(reason: &Reason) -> bool {
 fn is_a_doubt(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Unhealthy { code, .. } if code == "held" || code == "holder-unknown")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use node_sim::{Machine, Profile};
+    use qat_policy::Rules;
+
+    use super::*;
+    use crate::{Looker, Roots};
+
+    #[test]
+    fn what_was_in_doubt_or_belongs_elsewhere_is_not_resumed() {
+        let dir = node_sim::scratch().unwrap();
+        let machine = Machine::profile(Profile::C3xxx);
+        let node = machine.write(dir.path()).unwrap();
+        let vfs = node.vfs();
+        node.unbind(vfs[2]).unwrap();
+        let roots = Roots::new(node.sysfs(), node.dev());
+        let look = Looker::new(&roots, Rules::default()).look(&BTreeSet::new());
+        let vf = |verdict| VfMemory {
+            verdict,
+            since: 1,
+            pf: None,
+            numa_node: None,
+        };
+        let doubt = Verdict::unhealthy("holder-unknown", "it may be in use".to_owned());
+        let pool = |name: &str| PoolName::try_new(name).unwrap();
+        let generic = [
+            (vfs[0], vf(Verdict::Healthy)),
+            (vfs[1], vf(doubt)),
+            (vfs[2], vf(Verdict::Healthy)),
+        ];
+        let memory = Memory {
+            pools: [
+                (pool("generic"), generic.into()),
+                (pool("old"), [(vfs[3], vf(Verdict::Healthy))].into()),
+            ]
+            .into(),
+            ..Memory::default()
+        };
+        let (clock, now) = (Clock::now(), Instant::now());
+        let state = memory.resume(&look.unwrap(), &Ledger::default(), clock, now);
+        assert_eq!(state.advertised(), BTreeSet::from([vfs[0], vfs[2]]));
+    }
+}
