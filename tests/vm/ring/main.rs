@@ -11,6 +11,7 @@
 
 mod machines;
 mod report;
+mod snapshot;
 
 use std::env;
 use std::process::ExitCode;
@@ -53,6 +54,9 @@ fn run() -> Result<bool> {
         println!("\nmachine `{name}`");
         let report = boot.run(&kit, &programs, &mut |event, said| tally.heard(event, said))?;
         tally.ended(&boot, &report, before.elapsed());
+        if boot.cases.iter().any(|case| case == snapshot::CASE) {
+            tally.compared(snapshot::NAME, snapshot::compare(&report, &programs));
+        }
     }
     Ok(tally.finish())
 }

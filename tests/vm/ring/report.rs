@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::Result;
 use vm_tests::{Boot, Ended, Event, Report};
 
 /// Lines of the console that are shown of a machine that died.
@@ -77,6 +78,20 @@ impl Tally {
             self.failed.push(case.clone());
         }
         self.done.clear();
+    }
+
+    /// Counts what was looked at on this side, after a machine was off.
+    pub(crate) fn compared(&mut self, name: &str, result: Result<()>) {
+        match result {
+            Ok(()) => {
+                println!("test {name} ... ok");
+                self.passed += 1;
+            }
+            Err(error) => {
+                println!("test {name} ... FAILED: {error:#}");
+                self.failed.push(name.to_owned());
+            }
+        }
     }
 
     /// Whether all passed. That nothing was run is no success.

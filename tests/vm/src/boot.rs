@@ -47,6 +47,8 @@ pub struct Report {
     pub ended: Ended,
     /// Everything that it said for people.
     pub console: Vec<String>,
+    /// What it wrote to its second serial port: data for tests on this side.
+    pub written: String,
 }
 
 impl Boot {
@@ -65,7 +67,8 @@ impl Boot {
         let folder = tempfile::tempdir()?;
         let initrd = folder.path().join("initramfs");
         fs::write(&initrd, self.initramfs(kit, programs)?)?;
-        let mut qemu = self.start(kit, &initrd)?;
+        let port = folder.path().join("port");
+        let mut qemu = self.start(kit, &initrd, &port)?;
         let lines = listen(&mut qemu);
         let mut deadline = Instant::now() + self.limit;
         let mut console = Vec::new();
@@ -99,7 +102,15 @@ impl Boot {
                 }
             }
         };
-        Ok(Report { ended, console })
+        // The terminal of the machine ends lines with a carriage return as well.
+        let written = fs::read_to_string(&port)
+            .unwrap_or_default()
+            .replace('\r', "");
+        Ok(Report {
+            ended,
+            console,
+            written,
+        })
     }
 
     /// Our program as the first process, busybox, the binaries, modules, and the plan.
@@ -134,7 +145,7 @@ impl Boot {
     }
 
     /// QEMU as it was unpacked, with its libraries and firmware from there.
-    fn start(&self, kit: &Kit, initrd: &Path) -> Result<Child> {
+    fn start(&self, kit: &Kit, initrd: &Path, port: &Path) -> Result<Child> {
         let below = |path: &str| kit.qemu.join(path).display().to_string();
         Command::new(below("usr/bin/qemu-system-x86_64"))
             .env("LD_LIBRARY_PATH", kit.library_path())
@@ -145,6 +156,8 @@ impl Boot {
                 &below("usr/share/seabios"),
             ])
             .args(self.machine.arguments())
+            .arg("-serial")
+            .arg(format!("file:{}", port.display()))
             .arg("-kernel")
             .arg(&kit.kernel)
             .arg("-initrd")
