@@ -13,6 +13,7 @@ use qat_node::contract::Contract;
 use qat_node::pools::PoolConfig;
 use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
 use sysfs_pci::PciAddress;
+use vfio_host::PROC;
 
 use crate::answer::Output;
 use crate::manifest::Runtime;
@@ -264,6 +265,14 @@ pub(crate) struct RootArgs {
     /// Where the host's debugfs is mounted [default: kernel/debug under the sysfs root]
     #[arg(long = "debugfs-root", value_name = "DIR")]
     pub(crate) debugfs: Option<PathBuf>,
+
+    /// Where the host's /proc is mounted; processes and the kernel's command line are read there
+    #[arg(long = "proc-root", value_name = "DIR", default_value = PROC)]
+    pub(crate) proc: PathBuf,
+
+    /// Where the host keeps firmware files; where there are none, as in a container, nothing is said of them
+    #[arg(long, value_name = "DIR", default_value = "/lib/firmware")]
+    pub(crate) firmware_dir: PathBuf,
 
     /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
     #[arg(long, value_name = "DIR")]

@@ -17,6 +17,7 @@ use crate::site::Site;
 
 /// The answer of `check`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Checkup {
     /// Version of this form; it changes when a field changes its meaning or goes away.
     schema: u32,
@@ -31,6 +32,7 @@ pub(crate) struct Checkup {
 
 /// One thing that is wrong with one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Finding {
     /// `QAT012`, or nothing for a code that only a newer plugin knows.
     id: Option<String>,
@@ -46,6 +48,7 @@ pub(crate) struct Finding {
 
 /// What can have something wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// A physical function.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 /// One resource. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ResourceRow {
     pub(crate) resource: String,
     /// How many VFs are offered as it.
@@ -23,12 +24,14 @@ pub(crate) struct ResourceRow {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Refused {
     vf: String,
     text: String,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Consumer {
     code: &'static str,
     title: &'static str,
@@ -40,6 +43,7 @@ struct Consumer {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Problem {
     code: &'static str,
     text: String,

@@ -13,13 +13,16 @@ use crate::table::{Table, cell};
 
 /// The answer of `groups`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Groups {
     schema: u32,
     groups: Vec<Row>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Row {
+    #[cfg_attr(test, schemars(with = "u32"))]
     group: IommuGroupId,
     /// Whether VFIO can have the group; nothing for groups without a VF, which nobody wants to have.
     viable: Option<bool>,
@@ -27,6 +30,7 @@ struct Row {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct MemberRow {
     name: String,
     called: Option<String>,

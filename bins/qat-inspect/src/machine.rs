@@ -7,10 +7,27 @@ use std::path::Path;
 
 use qat_node::{RESOURCE_DOMAIN, Verdict, resource_text};
 use qat_policy::health::{Reading, Unclear};
+use qat_policy::{Reason, Standing, Vf};
 use sysfs_pci::{NumaNode, fs as sysfs};
 
 use crate::checkup::{Finding, Kind};
 use crate::site::Site;
+
+/// Words of the kernel's command line without which VFs could be used (`admin-guide/kernel-parameters`).
+const OFF: [&str; 5] = [
+    "intel_iommu=off",
+    "iommu=off",
+    "amd_iommu=off",
+    "pci=nosriov",
+    "pci=off",
+];
+
+/// Where the kernel looks for firmware, below its directory (`driver-api/firmware/fw_search_path`), and where linux-firmware
+/// has ours.
+const FIRMWARE_PLACES: [&str; 4] = ["", "intel/qat/", "updates/", "updates/intel/qat/"];
+
+/// How files of firmware end.
+const ENDINGS: [&str; 3] = [".bin", ".bin.xz", ".bin.zst"];
 
 /// Looks around the functions: modules, the kubelet, the plugin, debugfs, policies.
 pub(crate) fn findings(site: &Site, no_kubelet: bool) -> Vec<Finding> {
@@ -23,6 +40,8 @@ pub(crate) fn findings(site: &Site, no_kubelet: bool) -> Vec<Finding> {
     findings.extend(heartbeats(site));
     findings.extend(resources(site));
     findings.extend(selinux(site));
+    findings.extend(parameters(site));
+    findings.extend(firmware(site));
     if !site.is_a_snapshot && !no_kubelet {
         findings.extend(kubelet(site));
     }
@@ -140,6 +159,64 @@ fn selinux(site: &Site) -> Option<Finding> {
             "`/sys/fs/selinux/enforce` is 1; a container may need container_use_devices".to_owned();
         finding(Kind::Machine, "selinux", "selinux", text)
     })
+}
+
+/// Words of the kernel's command line that switch off what VFs need, or the one that is missing.
+fn parameters(site: &Site) -> Vec<Finding> {
+    let path = site.proc.join("cmdline");
+    let Ok(line) = fs::read_to_string(&path) else {
+        return Vec::new();
+    };
+    let place = path.display();
+    let found = |name: &str, text: String| finding(Kind::Machine, name, "kernel-parameter", text);
+    let off = line
+        .split_ascii_whitespace()
+        .filter(|word| OFF.contains(word));
+    let mut findings: Vec<Finding> = off
+        .map(|word| found(word, format!("`{place}` has `{word}`; boot without it")))
+        .collect();
+    let no_iommu = |vf: &Vf| matches!(vf.standing, Standing::Withheld(Reason::NoIommu));
+    if findings.is_empty()
+        && site.look.inventory.vfs.values().any(no_iommu)
+        && !line.contains("intel_iommu=")
+    {
+        findings.push(found(
+            "intel_iommu=on",
+            format!("the machine has no active IOMMU, and `{place}` has no `intel_iommu=on`"),
+        ));
+    }
+    findings
+}
+
+/// PFs whose driver is loaded and could not start, for want of its firmware.
+fn firmware(site: &Site) -> Vec<Finding> {
+    // A container has none, and that says nothing of the host.
+    let Some(directory) = site.firmware.as_ref().filter(|path| path.is_dir()) else {
+        return Vec::new();
+    };
+    let there = |name: &str| {
+        let places = FIRMWARE_PLACES.iter();
+        let mut files =
+            places.flat_map(|place| ENDINGS.map(|ending| format!("{place}{name}{ending}")));
+        files.any(|file| directory.join(file).exists())
+    };
+    let pfs = site.look.inventory.pfs.values();
+    let without = pfs.filter(|pf| pf.driver.is_none()).filter_map(|pf| {
+        let spec = pf.family.spec();
+        let module = site.roots.sysfs.join("module").join(spec.pf_module);
+        if !module.exists() || there(spec.firmware) {
+            return None;
+        }
+        let text = format!(
+            "module `{}` is loaded, and `{}` has no `{}.bin`",
+            spec.pf_module,
+            directory.display(),
+            spec.firmware
+        );
+        let name = pf.address.to_string();
+        Some(finding(Kind::Pf, name, "firmware-missing", text))
+    });
+    without.collect()
 }
 
 /// The sockets of the kubelet and of plugins of ours. A machine without a kubelet is none of a cluster.

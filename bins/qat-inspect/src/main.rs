@@ -22,6 +22,8 @@ mod pools;
 #[cfg(feature = "probe")]
 mod probe;
 mod report;
+#[cfg(test)]
+mod schema;
 mod show;
 mod site;
 mod snapshot;

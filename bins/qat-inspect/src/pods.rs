@@ -17,6 +17,7 @@ use crate::table::{Table, cell};
 
 /// The answer of `pods`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Pods {
     schema: u32,
     holders: Vec<Row>,
@@ -25,11 +26,13 @@ pub(crate) struct Pods {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Row {
     pod: String,
     container: String,
     resource: String,
     vf: String,
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     numa_node: Option<NumaNode>,
     /// Whether the VF is open.
     open: Option<bool>,

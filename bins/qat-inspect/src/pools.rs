@@ -12,6 +12,7 @@ use crate::table::{Table, cell};
 
 /// The answer of `pools`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Pools {
     schema: u32,
     resources: Vec<Row>,
@@ -20,6 +21,7 @@ pub(crate) struct Pools {
 }
 
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Row {
     resource: String,
     /// How many VFs can be offered now.

@@ -14,6 +14,7 @@ use crate::table::{Table, cell};
 
 /// The answer of `list`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Report {
     /// Version of this form; it changes when a field changes its meaning or goes away.
     schema: u32,
@@ -24,12 +25,15 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PfRow {
     address: String,
     id: String,
     family: String,
     driver: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     iommu_group: Option<IommuGroupId>,
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     numa_node: Option<NumaNode>,
     vfs: usize,
     services: Option<String>,
@@ -37,13 +41,16 @@ struct PfRow {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct VfRow {
     address: String,
     id: String,
     family: String,
     pf: Option<String>,
     driver: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     iommu_group: Option<IommuGroupId>,
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     numa_node: Option<NumaNode>,
     services: Option<String>,
     /// The resource that the VF is offered as.
@@ -54,6 +61,7 @@ struct VfRow {
 
 /// A stable short code, and a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Withheld {
     code: &'static str,
     text: String,

@@ -15,6 +15,7 @@ use crate::site::Site;
 
 /// The answer of `show`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Shown {
     schema: u32,
     address: String,
@@ -25,8 +26,10 @@ pub(crate) struct Shown {
     driver: Option<String>,
     pf: Option<String>,
     vfs: Vec<String>,
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     numa_node: Option<NumaNode>,
     services: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     iommu_group: Option<IommuGroupId>,
     /// Whether VFIO can have the group.
     viable: Option<bool>,
@@ -37,11 +40,13 @@ pub(crate) struct Shown {
     /// How often it is enabled: 1 and more means that somebody has it open.
     enabled: Option<u32>,
     /// Processes that have it open, as far as this user may see.
+    #[cfg_attr(test, schemars(with = "Vec<crate::schema::Process>"))]
     processes: Vec<Holder>,
 }
 
 /// Another member of its IOMMU group.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Member {
     name: String,
     id: Option<String>,

@@ -9,7 +9,6 @@ use qat_node::pools::PoolConfig;
 use qat_node::{Look, Looker, Roots};
 use qat_policy::Rules;
 use tempfile::TempDir;
-use vfio_host::PROC;
 
 use crate::args::View;
 use crate::known::Known;
@@ -21,6 +20,8 @@ const MEMORY: &str = "/dev/shm";
 pub(crate) struct Site {
     pub(crate) roots: Roots,
     pub(crate) proc: PathBuf,
+    /// Where firmware files are; none for a machine in a file, which has none of them.
+    pub(crate) firmware: Option<PathBuf>,
     pub(crate) state_dir: PathBuf,
     pub(crate) rules: Rules,
     pub(crate) pools: PoolConfig,
@@ -46,7 +47,7 @@ impl Site {
         } else {
             let roots = view.roots.resolve();
             let state_dir = view.roots.state_dir(&roots);
-            (roots, PathBuf::from(PROC), state_dir, None)
+            (roots, view.roots.proc.clone(), state_dir, None)
         };
         roots.check()?;
         let pools = view.pools()?;
@@ -58,6 +59,7 @@ impl Site {
         Ok(Self {
             roots,
             proc,
+            firmware: trees.is_none().then(|| view.roots.firmware_dir.clone()),
             state_dir,
             rules,
             pools,

@@ -14,6 +14,7 @@ use crate::site::Site;
 
 /// The answer of `tree`. The field names are an interface: scripts read them.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Tree {
     schema: u32,
     numa_nodes: Vec<Node>,
@@ -21,13 +22,16 @@ pub(crate) struct Tree {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Node {
     /// None where the machine does not say it.
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     numa_node: Option<NumaNode>,
     pfs: Vec<PfBranch>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PfBranch {
     /// None for VFs of a guest, which have no PF.
     address: Option<String>,
@@ -36,8 +40,10 @@ struct PfBranch {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct VfLeaf {
     address: String,
+    #[cfg_attr(test, schemars(with = "Option<u32>"))]
     group: Option<IommuGroupId>,
     resource: Option<String>,
     reason: Option<&'static str>,

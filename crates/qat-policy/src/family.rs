@@ -82,6 +82,9 @@ pub struct FamilySpec {
     pub pf_driver: &'static str,
     /// Kernel module of the PF's driver.
     pub pf_module: &'static str,
+    /// Name of the firmware file without its ending: `qat_4xxx` for `/lib/firmware/qat_4xxx.bin`, perhaps compressed. The PF's
+    /// driver does not start without it. Newer trees of linux-firmware have it in `intel/qat`.
+    pub firmware: &'static str,
     /// Name of the kernel's (not VFIO's) driver for the VF: the values of `--kernel-vf-drivers`.
     /// From 4xxx on the mainline kernel has no such driver and the name is that of Intel's driver
     /// package.

@@ -103,6 +103,28 @@ pub(super) const MACHINE: &[Entry] = &[
         ],
     },
     Entry {
+        number: 49,
+        code: "kernel-parameter",
+        severity: Warning,
+        title: "The kernel's command line switches off what VFs need, or lacks the word that switches it on.",
+        why: "VFIO needs the IOMMU, and VFs need SR-IOV. On Intel machines many distributions leave the IOMMU off.",
+        steps: &[
+            "set it in the boot loader, and boot anew: intel_iommu=on iommu=pt, without pci=nosriov",
+            "$ cat /proc/cmdline; grubby --update-kernel=ALL --args='intel_iommu=on iommu=pt'",
+        ],
+    },
+    Entry {
+        number: 50,
+        code: "firmware-missing",
+        severity: Error,
+        title: "The firmware of a PF is not on the machine, and its driver has not started.",
+        why: "The driver loads the firmware into the device at each start. Without it there is no PF, and so there are no VFs.",
+        steps: &[
+            "install the distribution's package (linux-firmware, firmware-misc-nonfree), and load the driver anew",
+            "$ ls /lib/firmware/qat_* /lib/firmware/intel/qat; dmesg | grep -i -e qat -e 'acceleration FW'",
+        ],
+    },
+    Entry {
         number: 60,
         code: "probe-unreadable",
         severity: Warning,

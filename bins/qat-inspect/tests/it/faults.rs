@@ -89,6 +89,51 @@ fn a_policy_that_is_enforced() {
 }
 
 #[test]
+fn words_of_the_kernels_command_line() {
+    let site = xeon();
+    site.write("proc/cmdline", "quiet intel_iommu=on iommu=pt\n");
+    assert_eq!(found(site.dir.path()), Vec::<String>::new());
+    site.write("proc/cmdline", "quiet pci=nosriov\n");
+    site.has("QAT049");
+}
+
+#[test]
+fn a_machine_without_an_iommu_whose_command_line_says_nothing_of_it() {
+    let dir = node_sim::scratch().unwrap();
+    let machine = Machine::profile(Profile::Xeon4xxx).with(Change::NoIommu);
+    machine.write(dir.path()).unwrap();
+    let asked_for = |line: &str| {
+        create_dir_all(dir.path().join("proc")).unwrap();
+        write(dir.path().join("proc/cmdline"), line).unwrap();
+        found(dir.path()).contains(&"QAT049".to_owned())
+    };
+    assert!(asked_for("quiet\n"));
+    assert!(
+        !asked_for("quiet intel_iommu=on\n"),
+        "the firmware has it off"
+    );
+}
+
+#[test]
+fn a_pf_whose_firmware_is_not_there() {
+    let machine = Machine::profile(Profile::Xeon4xxx);
+    let pf = machine.pfs()[0];
+    let dir = node_sim::scratch().unwrap();
+    machine
+        .with(Change::PfUnbound(pf))
+        .write(dir.path())
+        .unwrap();
+    let root = dir.path();
+    create_dir_all(root.join("sys/module/qat_4xxx")).unwrap();
+    let missing = || found(root).contains(&"QAT050".to_owned());
+    assert!(!missing(), "a container has no firmware");
+    create_dir_all(root.join("firmware/intel/qat")).unwrap();
+    assert!(missing());
+    write(root.join("firmware/intel/qat/qat_4xxx.bin.zst"), "").unwrap();
+    assert!(!missing());
+}
+
+#[test]
 fn a_pf_without_a_numa_node_on_a_machine_with_two() {
     let machine = Machine::profile(Profile::Xeon4xxx);
     let pf = machine.pfs()[0];

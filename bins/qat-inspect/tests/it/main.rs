@@ -12,6 +12,7 @@ mod faults;
 mod known;
 mod variants;
 
+use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -23,7 +24,17 @@ fn list(root: &Path, args: &[&str]) -> Command {
     inspect("list", root, args)
 }
 
+/// What the kernel of a simulated machine calls its boot.
+const BOOT: &str = "00000000-0000-4000-8000-000000000000";
+
 fn inspect(question: &str, root: &Path, args: &[&str]) -> Command {
+    let proc = root.join("proc");
+    let boot = proc.join("sys/kernel/random/boot_id");
+    // A test may ask about a machine that is not there.
+    if root.exists() && !boot.exists() {
+        fs::create_dir_all(proc.join("sys/kernel/random")).unwrap();
+        fs::write(boot, BOOT).unwrap();
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_qat-inspect"));
     command
         .env_clear()
@@ -31,6 +42,11 @@ fn inspect(question: &str, root: &Path, args: &[&str]) -> Command {
         .arg(format!("--sysfs-root={}", root.join("sys").display()))
         .arg(format!("--dev-root={}", root.join("dev").display()))
         .arg(format!("--state-dir={}", root.join("state").display()))
+        .arg(format!("--proc-root={}", proc.display()))
+        .arg(format!(
+            "--firmware-dir={}",
+            root.join("firmware").display()
+        ))
         .args(args);
     command
 }

@@ -1,10 +1,12 @@
 //! Every machine and every difference that the simulator knows, as golden files: what the inspector makes of each.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 
 use insta::assert_snapshot;
 use node_sim::{CdevNodes, Change, FunctionSpec, Heartbeat, Machine, Profile};
+use serde_json::Value;
 
 use crate::inspect;
 
@@ -30,7 +32,51 @@ fn story(machine: Machine) -> String {
         ask("show", &["--pci-ids=/nowhere", first]);
     }
     ask("check", &["--for=qatlib,kubevirt", "--no-kubelet"]);
+    for (question, args) in [
+        ("list", &[][..]),
+        ("tree", &[kubelet.as_str()]),
+        ("groups", &[]),
+        ("pools", &[]),
+        ("pods", &[kubelet.as_str()]),
+        ("check", &["--no-kubelet"]),
+    ] {
+        is_as_its_schema_says(dir.path(), question, args);
+    }
+    if let Some(first) = &first {
+        is_as_its_schema_says(dir.path(), "show", &[first]);
+    }
     text
+}
+
+/// Holds the JSON of an answer against the schema that scripts are promised. What is not in it must not come.
+fn is_as_its_schema_says(root: &Path, question: &str, args: &[&str]) {
+    let (_, text) = answer(root, question, &[args, &["--json"]].concat());
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/qat-inspect.json");
+    let file: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let mut schema = file["$defs"][question].clone();
+    assert!(schema.is_object(), "{question}");
+    close(&mut schema);
+    let checked = jsonschema::validate(&schema, &json);
+    assert!(
+        checked.is_ok(),
+        "{question}: {}\n{text}",
+        checked.unwrap_err()
+    );
+}
+
+/// Forbids what a schema does not name.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.contains_key("properties") {
+                object.insert("additionalProperties".to_owned(), Value::Bool(false));
+            }
+            object.values_mut().for_each(close);
+        }
+        Value::Array(values) => values.iter_mut().for_each(close),
+        _ => {}
+    }
 }
 
 fn answer(root: &Path, question: &str, args: &[&str]) -> (i32, String) {
