@@ -25,6 +25,7 @@ mod render;
 mod restart;
 mod rivals;
 mod samples;
+mod snapshots_of_nodes;
 mod storms;
 mod uio;
 mod workspace;
