@@ -5,27 +5,99 @@
 //! cargo run -p qat-inspect -- list --sysfs-root=/tmp/node/sys --dev-root=/tmp/node/dev
 //! ```
 //!
-//! The first argument is a profile of `node_sim::Profile`, or `PFSxVFS` for a node of that size.
+//! The first argument is a profile of `node_sim::Profile`, or `PFSxVFS` for a node of that size. With `--nodes=DIR` before it, a device
+//! node that does what `/dev/null` does is made in DIR for `vfio` and each IOMMU group, as container runtimes want to see one;
+//! that takes the right to make device nodes. What an earlier run has left in the directory of the node is removed.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "it says what it has written")]
 
 use std::env;
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use node_sim::{Machine, Profile};
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::io::Errno;
+
+/// The numbers of `/dev/null`, which the simulated sysfs has for every node.
+const NULL: (u32, u32) = (1, 3);
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+    let mut arguments: Vec<String> = env::args().skip(1).collect();
+    let nodes = arguments
+        .first()
+        .and_then(|first| Some(first.strip_prefix("--nodes=")?.to_owned()));
+    if nodes.is_some() {
+        arguments.remove(0);
+    }
     let [name, dir] = arguments.as_slice() else {
-        bail!("usage: write_node PROFILE DIR; profiles: {}", known());
+        bail!(
+            "usage: write_node [--nodes=DIR] PROFILE DIR; profiles: {}",
+            known()
+        );
     };
-    let node = Machine::profile(profile(name)?).write(Path::new(dir))?;
+    let machine = Machine::profile(profile(name)?);
+    empty(Path::new(dir))?;
+    let node = machine.write(Path::new(dir))?;
+    if let Some(nodes) = nodes {
+        make_nodes(&node.dev().join("vfio"), Path::new(&nodes))?;
+    }
     println!(
         "{} PFs and {} VFs in {dir}; look at them with --sysfs-root={dir}/sys --dev-root={dir}/dev",
         node.pfs().len(),
         node.vfs().len(),
     );
+    Ok(())
+}
+
+/// Removes a simulated node, and nothing else.
+fn empty(dir: &Path) -> anyhow::Result<()> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name()));
+    let names: Vec<_> = names.collect::<anyhow::Result<_>>()?;
+    let is_ours = |name: &_| {
+        ["sys", "dev", "kubelet", "lost+found"]
+            .iter()
+            .any(|ours| name == ours)
+    };
+    ensure!(
+        names.iter().all(is_ours),
+        "`{dir}` has other things in it than a simulated node; name an empty directory",
+        dir = dir.display()
+    );
+    for name in names.iter().filter(|name| *name != "lost+found") {
+        let path = dir.join(name);
+        fs::remove_dir_all(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Makes a node for each that is simulated. One that is there stays.
+fn make_nodes(simulated: &Path, real: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(real)?;
+    for entry in fs::read_dir(simulated)? {
+        let entry = entry?;
+        if entry.path().is_dir() {
+            continue;
+        }
+        let path = real.join(entry.file_name());
+        let mode = Mode::from_raw_mode(0o666);
+        match mknodat(
+            CWD,
+            &path,
+            FileType::CharacterDevice,
+            mode,
+            makedev(NULL.0, NULL.1),
+        ) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => {
+                bail!("cannot make the device node `{}`: {error}", path.display());
+            }
+        }
+    }
     Ok(())
 }
 

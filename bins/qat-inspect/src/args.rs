@@ -209,26 +209,31 @@ pub(crate) struct Vfio {
 /// What is looked at, and with the eyes of which plugin.
 #[derive(Debug, Parser)]
 pub(crate) struct View {
-    /// Spelling of resource names, as given to qat-plugin
-    #[arg(long, value_enum, default_value_t = Spelling::Canonical, value_name = "SPELLING")]
-    pub(crate) resource_names: Spelling,
+    /// Spelling of resource names, as given to qat-plugin [default: canonical, or as in the file of --config]
+    #[arg(long, value_enum, value_name = "SPELLING")]
+    pub(crate) resource_names: Option<Spelling>,
 
     /// Families that the plugin offers, as given to qat-plugin: kernel VF drivers, comma-separated
     /// [default: every family]
     #[arg(long, value_name = "LIST", value_parser = qat_policy::parse_kernel_vf_drivers)]
     pub(crate) kernel_vf_drivers: Option<BTreeSet<Family>>,
 
-    /// Driver that VFs must be bound to, as given to qat-plugin: vfio-pci or `igb_uio`
-    #[arg(long, value_name = "DRIVER", default_value = "vfio-pci")]
-    pub(crate) dpdk_driver: VfDrivers,
+    /// Driver that VFs must be bound to, as given to qat-plugin: vfio-pci or `igb_uio` [default: vfio-pci, or as in the file of
+    /// --config]
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) dpdk_driver: Option<VfDrivers>,
 
     /// The most VFs that the plugin offers, as given to qat-plugin [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) max_num_devices: Option<NonZeroUsize>,
 
-    /// Configuration file of the plugin: how the VFs of each pool reach containers
+    /// Configuration file of the plugin: what is offered, and how the VFs of each pool reach containers
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// Name of the node, for what the configuration file says of some nodes
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub(crate) node_name: Option<String>,
 
     #[command(flatten)]
     pub(crate) roots: RootArgs,
@@ -290,30 +295,32 @@ pub(crate) struct RootArgs {
 }
 
 impl View {
-    /// The rules of a plugin that was started with the same flags.
-    pub(crate) fn rules(&self, pools: &PoolConfig) -> Rules {
-        let defaults = Rules::default();
-        Rules {
-            families: self.kernel_vf_drivers.clone().unwrap_or(defaults.families),
-            names: pools.names(match self.resource_names {
-                Spelling::Canonical => ResourceNames::Canonical,
-                Spelling::AsRead => ResourceNames::AsRead,
-            }),
-            drivers: self.dpdk_driver.clone(),
-            cap: self.max_num_devices,
-        }
-    }
-}
-
-impl View {
-    /// How VFs reach containers, as the plugin was told.
-    pub(crate) fn pools(&self) -> anyhow::Result<PoolConfig> {
-        let Some(file) = &self.config else {
-            return Ok(PoolConfig::default());
+    /// The rules and pools of a plugin that was started with the same flags and file.
+    pub(crate) fn rules(&self) -> anyhow::Result<(Rules, PoolConfig)> {
+        let node = self.node_name.as_deref();
+        let (offer, pools) = match &self.config {
+            None => Default::default(),
+            Some(file) => {
+                let config = read_config(file)?;
+                let pools = config.pools(node);
+                let pools = pools.with_context(|| format!("`{}`", file.display()))?;
+                (config.offer(node), pools)
+            }
         };
-        let config = read_config(file)?;
-        let pools = config.pools();
-        pools.with_context(|| format!("`{}`", file.display()))
+        let usual = Rules::default();
+        let typed = self.resource_names.map(|spelling| match spelling {
+            Spelling::Canonical => ResourceNames::Canonical,
+            Spelling::AsRead => ResourceNames::AsRead,
+        });
+        let families = self.kernel_vf_drivers.clone().or(offer.families);
+        let drivers = self.dpdk_driver.clone().or(offer.driver);
+        let rules = Rules {
+            families: families.unwrap_or(usual.families),
+            names: pools.names(typed.or(offer.resource_names).unwrap_or_default()),
+            drivers: drivers.unwrap_or(usual.drivers),
+            cap: self.max_num_devices.or(offer.max_devices),
+        };
+        Ok((rules, pools))
     }
 }
 

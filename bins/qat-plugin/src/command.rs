@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::args::{Command, Line};
+use crate::config::What;
 use crate::{compat, config, daemon, extended_resource, provision, settings, worker};
 
 /// Does what the command line asks for.
@@ -18,22 +19,28 @@ use crate::{compat, config, daemon, extended_resource, provision, settings, work
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let typed = compat::translate(env::args_os());
     let args = Line::parse_from(typed.line);
+    let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
+    let read = || settings::resolve(&args, &variable);
     match &args.command {
         Some(Command::Worker) => return worker::run(&args.places).map(|()| ExitCode::SUCCESS),
         Some(Command::Provision(command)) => {
             let roots = settings::roots(&args.places)?;
             return provision::run(command, &args.places, &roots);
         }
-        Some(Command::Config(command)) => return print(&config::text(command)?),
+        Some(Command::Config(command)) => {
+            return print(&match &command.what {
+                What::Check { file } => config::check(file)?,
+                What::Show => config::show(&read()?),
+            });
+        }
         Some(Command::ExtendedResource(command)) => {
             return print(&extended_resource::text(command)?);
         }
         None => {}
     }
-    let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
-    let mut settings = settings::resolve(args, &variable)?;
+    let mut settings = read()?;
     settings.warnings.extend(typed.ignored.warning());
-    daemon::run(settings).map(|()| ExitCode::SUCCESS)
+    daemon::run(settings, &read).map(|()| ExitCode::SUCCESS)
 }
 
 /// Says something to who has asked.

@@ -1,27 +1,33 @@
-//! The command `config`: looks at a configuration file without a machine.
+//! The command `config`: looks at a configuration without a machine.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use qat_node::config::read_config;
+use qat_node::pools::PoolSettings;
+use qat_policy::PoolName;
 
-/// What is to be done with a file.
+use crate::settings::Settings;
+
+/// What is to be done with a configuration.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
-    what: What,
+    pub(crate) what: What,
 }
 
-/// What can be done with a file.
+/// What can be done with a configuration.
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Says whether the file can be used: all of it, before a node has it
+pub(crate) enum What {
+    /// Says whether a file can be used: all of it, on every node that it names, before a node has it
     Check {
         /// The file
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Prints what holds and where each value is from: flags (before `config`), environment, file or default
+    Show,
 }
 
 /// What there is to say of a file that can be used.
@@ -29,24 +35,58 @@ enum What {
 /// # Errors
 ///
 /// What is wrong with it, with line and column where there are some.
-pub(crate) fn text(args: &ConfigArgs) -> anyhow::Result<String> {
-    let What::Check { file } = &args.what;
+pub(crate) fn check(file: &Path) -> anyhow::Result<String> {
     let config = read_config(file)?;
-    let place = || format!("`{}`", file.display());
-    config.pools().with_context(place)?;
-    let (rules, health, calm) = (config.rules().len(), config.health(), config.calm());
-    let heartbeat = if health.heartbeat {
-        "checked"
-    } else {
-        "not checked"
-    };
+    let pools = config.pools(None)?;
+    let (named, rules) = (pools.named().count(), config.rules().len());
+    let health = config.health(None);
     Ok(format!(
-        "{}: fine\n  provisioning: {rules} rules\n  health: heartbeats are {heartbeat}, every {:?} at most; a sick PF is well after {} \
-         good checks; a VF that fell {} times within {:?} is kept back\n",
-        place(),
-        health.check_interval,
-        health.good_checks,
-        calm.falls,
-        calm.quiet,
+        "`{}`: fine\n  pools with rules of their own: {named}\n  provisioning rules: {rules}\n  heartbeats: {}\n",
+        file.display(),
+        if health.heartbeat {
+            "checked"
+        } else {
+            "not checked"
+        },
     ))
+}
+
+/// What holds, and where each value is from.
+pub(crate) fn show(settings: &Settings) -> String {
+    let mut text = String::new();
+    let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(str::len).max().unwrap_or(0);
+    let keys = width(&mut settings.told.iter().map(|told| told.key));
+    let values = width(&mut settings.told.iter().map(|told| told.value.as_str())).min(40);
+    for told in &settings.told {
+        let _infallible = writeln!(
+            text,
+            "{:keys$}  {:values$}  {}",
+            told.key, told.value, told.from
+        );
+    }
+    let pools = &settings.wishes.pools;
+    let mut pool = |title: String, name: &PoolName| {
+        let PoolSettings {
+            interface,
+            cdi,
+            policy,
+            topology,
+            numbered_prefix,
+            ..
+        } = pools.of(name);
+        let prefix = numbered_prefix.map_or("none".to_owned(), |prefix| prefix.to_string());
+        let topology = if topology { "on" } else { "off" };
+        let _infallible = writeln!(
+            text,
+            "{title}: vfio {interface}, cdi {cdi}, allocationPolicy {policy}, topology {topology}, numberedPrefix {prefix}"
+        );
+    };
+    let selected = pools.selected();
+    for name in pools.named() {
+        let select = selected.iter().find(|(_, taken)| taken == name);
+        let of = select.map_or_else(String::new, |(selector, _)| format!(" ({selector})"));
+        pool(format!("pool {name}{of}"), name);
+    }
+    pool("every other pool".to_owned(), &PoolName::generic());
+    text
 }

@@ -1,5 +1,8 @@
 //! The life of the process, from valid settings to a signal.
 
+use std::future::pending;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -9,15 +12,21 @@ use qat_node::Metrics;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::settings::Settings;
+use crate::reload::Reload;
+use crate::settings::{Settings, SettingsError};
 
 /// Serves until SIGTERM or SIGINT. SIGUSR1 makes it log more, SIGUSR2 as much as at the start.
 ///
 /// One thread is enough: everything is short, and what the kernel may block is not done here.
-pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+/// `read` reads the configuration anew.
+pub(crate) fn run(
+    settings: Settings,
+    read: &dyn Fn() -> Result<Settings, SettingsError>,
+) -> anyhow::Result<()> {
     let level = plugin_admin::init(settings.log_format, settings.verbosity);
     let level = level.context("cannot set up the log")?;
     for warning in &settings.warnings {
@@ -30,7 +39,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings, level))
+    runtime.block_on(serve(settings, level, read))
 }
 
 /// What the daemon says of itself.
@@ -43,24 +52,62 @@ fn admin(metrics: &Arc<Metrics>) -> Admin {
     }
 }
 
-async fn serve(settings: Settings, level: LogLevel) -> anyhow::Result<()> {
+/// `EAFNOSUPPORT` of Linux: the kernel has no IPv6 (`ipv6.disable=1`).
+const NO_SUCH_FAMILY: i32 = 97;
+
+/// Listens. Every address means those of IPv4 where there are no others.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error)
+            if error.raw_os_error() == Some(NO_SUCH_FAMILY)
+                && address.ip() == Ipv6Addr::UNSPECIFIED =>
+        {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        other => other,
+    }
+}
+
+async fn serve(
+    settings: Settings,
+    level: LogLevel,
+    read: &dyn Fn() -> Result<Settings, SettingsError>,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut louder = signal(SignalKind::user_defined1()).context("cannot catch SIGUSR1")?;
     let mut usual = signal(SignalKind::user_defined2()).context("cannot catch SIGUSR2")?;
-    if let Some(address) = settings.admin {
-        let listener = TcpListener::bind(address)
+    let (wishes, current) = watch::channel(Arc::new(settings.wishes.clone()));
+    let (address, file) = (settings.admin, settings.file.clone());
+    let told = settings.told.clone();
+    let node = settings.node(current);
+    let metrics = Arc::clone(&node.metrics);
+    if let Some(address) = address {
+        let listener = listen(address)
             .await
             .with_context(|| format!("--admin: cannot listen on {address}"))?;
         let address = listener.local_addr().unwrap_or(address);
         info!("metrics and probes: http://{address}/metrics, /healthz, /readyz");
-        tokio::spawn(plugin_admin::serve(listener, admin(&settings.node.metrics)));
+        tokio::spawn(plugin_admin::serve(listener, admin(&metrics)));
     }
     let stop = CancellationToken::new();
-    let mut node = pin!(qat_node::run(settings.node, stop.clone()));
+    let reload = Reload {
+        read,
+        told,
+        wishes,
+        metrics,
+    };
+    let mut reload = pin!(async {
+        match &file {
+            Some(file) => reload.follow(file).await,
+            None => pending().await,
+        }
+    });
+    let mut node = pin!(qat_node::run(node, stop.clone()));
     loop {
         tokio::select! {
             () = &mut node => return Ok(()),
+            () = &mut reload => {}
             _ = terminate.recv() => {
                 info!("SIGTERM: stopping");
                 break;

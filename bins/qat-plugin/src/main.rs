@@ -8,6 +8,7 @@ mod config;
 mod daemon;
 mod extended_resource;
 mod provision;
+mod reload;
 mod settings;
 mod value;
 mod worker;

@@ -13,11 +13,9 @@ use node_sim::{Machine, Profile, SimNode};
 use qat_node::hints::Pace;
 use qat_node::pools::PoolSettings;
 use qat_node::{
-    Calm, Given, Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, judge,
-    resource_name,
+    Calm, Given, Ledger, Looker, NodeSettings, NodeState, PoolBackend, Recheck, Roots, Terms,
+    Wishes, judge, resource_name,
 };
-use qat_policy::health::HealthRules;
-use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
@@ -40,15 +38,8 @@ impl Bench {
             .unwrap();
         let settings = NodeSettings {
             roots: Roots::new(node.sysfs(), node.dev()).with_kubelet(node.kubelet_dir()),
-            families: Family::all().iter().copied().collect(),
-            drivers: VfDrivers::default(),
-            names: ResourceNames::Canonical.into(),
-            pools: Arc::default(),
-            cap: None,
-            policy: AllocationPolicy::None,
+            wishes: Wishes::default().fixed(),
             pace: Pace::AsNeeded,
-            health: HealthRules::default(),
-            calm: Calm::default(),
             metrics: Arc::default(),
             state_dir: dir.path().join("state"),
             binding: None,
@@ -71,16 +62,18 @@ impl Bench {
             Instant::now(),
         );
         let pool = state.pools.keys().next().unwrap().clone();
-        let set = state.device_set(&pool);
+        let set = state.device_set(&pool, true);
         let ids = set.iter().take(1).map(|device| device.id.clone()).collect();
         let backend = PoolBackend {
             resource: resource_name(&pool).unwrap(),
             pool,
-            policy: AllocationPolicy::None,
-            settings: PoolSettings::default(),
+            terms: watch::Sender::new(Terms {
+                settings: PoolSettings::default(),
+                recheck: Arc::new(Recheck::new(&self.settings.roots, &self.settings.rules())),
+            })
+            .subscribe(),
             described: Arc::default(),
             given: Arc::<Given>::default(),
-            recheck: Arc::new(Recheck::new(&self.settings.roots, &self.settings.rules())),
             state: watch::Sender::new(Arc::new(state)).subscribe(),
             devices: watch::Sender::new(Arc::new(set)).subscribe(),
             handed_out: mpsc::unbounded_channel().0,

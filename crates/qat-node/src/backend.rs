@@ -10,7 +10,7 @@ use device_plugin::{
     ResourceName,
 };
 use passthrough::{Chosen, FunctionNode, Grant, GrantedFunction, VfioInterface};
-use qat_policy::{AllocationPolicy, Place, PoolName};
+use qat_policy::{Place, PoolName};
 use sysfs_pci::PciAddress;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use vfio_host::VfioNode;
 
 use crate::pools::{CdiMode, PoolSettings};
 use crate::text::chain;
-use crate::{Described, NodeState, Recheck, RecheckError};
+use crate::{Described, Known, NodeState, Recheck, RecheckError};
 
 /// One resource: lists its VFs, prefers and hands them out.
 #[derive(Debug)]
@@ -27,12 +27,8 @@ pub struct PoolBackend {
     pub resource: ResourceName,
     /// The pool behind it.
     pub pool: PoolName,
-    /// How its VFs reach containers.
-    pub settings: PoolSettings,
-    /// Which free VFs are given first.
-    pub policy: AllocationPolicy,
-    /// Asks the machine before a VF is handed out.
-    pub recheck: Arc<Recheck>,
+    /// On what terms its VFs are given. They may change while the pool is offered.
+    pub terms: watch::Receiver<Terms>,
     /// What the CDI files say.
     pub described: Arc<Described>,
     /// What was given to containers, of all pools.
@@ -43,6 +39,15 @@ pub struct PoolBackend {
     pub devices: watch::Receiver<Arc<DeviceSet>>,
     /// Tells the owner what was handed out.
     pub handed_out: mpsc::UnboundedSender<HandedOut>,
+}
+
+/// On what terms the VFs of a pool are given.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// How they reach containers, and which are given first.
+    pub settings: PoolSettings,
+    /// Asks the machine before a VF is handed out.
+    pub recheck: Arc<Recheck>,
 }
 
 /// The nodes with which VFs were handed out. The kubelet gives a container the same answer each time it starts, so
@@ -76,21 +81,33 @@ impl DevicePlugin for PoolBackend {
 
     async fn prefer(&self, request: &PreferRequest) -> Vec<DeviceId> {
         let must: Vec<PciAddress> = request.must_include.iter().filter_map(address).collect();
-        let mut good: Vec<Place> = {
-            let state = self.state.borrow();
-            let ids = request.available.iter().filter_map(address);
-            ids.map(|address| self.place(&state, address)).collect()
-        };
+        let terms = self.terms();
+        let state = Arc::clone(&self.state.borrow());
+        let known = |address| self.known(&state, address);
+        let places = request.available.iter().filter_map(address).map(|address| {
+            let Known { pf, numa_node, .. } = known(address);
+            Place {
+                address,
+                pf,
+                numa_node,
+            }
+        });
+        let mut good: Vec<Place> = places.collect();
         // A VF that would be refused is taken only if there is no other. Each turn drops at least
         // one, so this ends.
         loop {
-            let chosen = qat_policy::prefer(self.policy, &good, &must, request.size);
+            let chosen = qat_policy::prefer(terms.settings.policy, &good, &must, request.size);
             let bad = |place: &Place| {
                 chosen.contains(&place.address)
                     && !must.contains(&place.address)
-                    && self
+                    && terms
                         .recheck
-                        .vf(place.address, &self.pool, place.pf, VfioInterface::Group)
+                        .vf(
+                            place.address,
+                            &self.pool,
+                            &known(place.address),
+                            VfioInterface::Group,
+                        )
                         .is_err()
             };
             let rest: Vec<Place> = good.iter().filter(|place| !bad(place)).copied().collect();
@@ -102,11 +119,12 @@ impl DevicePlugin for PoolBackend {
     }
 
     async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
-        let control = self.control().map_err(|why| refused(&why))?;
+        let terms = self.terms();
+        let control = terms.control().map_err(|why| refused(&why))?;
         let mut functions = Vec::with_capacity(ids.len());
         for id in ids {
             let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
-            let nodes = self.nodes(address).map_err(|why| refused(&why))?;
+            let nodes = self.nodes(address, &terms).map_err(|why| refused(&why))?;
             functions.push(GrantedFunction { address, nodes });
         }
         self.given.remember(&functions);
@@ -121,8 +139,8 @@ impl DevicePlugin for PoolBackend {
             resource: &self.resource,
             functions,
             control,
-            numbered_prefix: self.settings.numbered_prefix.as_ref(),
-            cdi_names: self.settings.cdi == CdiMode::Field,
+            numbered_prefix: terms.settings.numbered_prefix.as_ref(),
+            cdi_names: terms.settings.cdi == CdiMode::Field,
         }))
     }
 
@@ -130,10 +148,11 @@ impl DevicePlugin for PoolBackend {
     /// when it is opened and when it is closed (`vfio_pci_core_enable` and `vfio_pci_core_disable` in
     /// `drivers/vfio/pci/vfio_pci_core.c`).
     async fn pre_start(&self, ids: &[DeviceId]) -> Result<(), AllocateError> {
-        self.control().map_err(|why| refused(&why))?;
+        let terms = self.terms();
+        terms.control().map_err(|why| refused(&why))?;
         for id in ids {
             let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
-            let chosen = self.recheck.held(address, self.settings.interface);
+            let chosen = terms.recheck.held(address, terms.settings.interface);
             let nodes = chosen.map_err(|why| refused(&why))?.nodes;
             let same = self.given.check(address, &nodes);
             same.map_err(|why| refused(&why))?;
@@ -190,14 +209,19 @@ fn host_path(node: &FunctionNode) -> PathBuf {
 }
 
 impl PoolBackend {
+    /// The terms of now.
+    fn terms(&self) -> Terms {
+        self.terms.borrow().clone()
+    }
+
     /// The nodes with which a VF can be handed out now.
-    fn nodes(&self, address: PciAddress) -> Result<Vec<FunctionNode>, RecheckError> {
-        let pf = self.place(&self.state.borrow(), address).pf;
-        let PoolSettings { interface, cdi, .. } = self.settings;
+    fn nodes(&self, address: PciAddress, terms: &Terms) -> Result<Vec<FunctionNode>, RecheckError> {
+        let known = self.known(&self.state.borrow(), address);
+        let PoolSettings { interface, cdi, .. } = terms.settings;
         let Chosen {
             nodes,
             without_cdev,
-        } = self.recheck.vf(address, &self.pool, pf, interface)?;
+        } = terms.recheck.vf(address, &self.pool, &known, interface)?;
         if without_cdev {
             tracing::warn!(
                 resource = %self.resource, vf = %address,
@@ -209,24 +233,26 @@ impl PoolBackend {
         Ok(nodes)
     }
 
+    /// What is known of a VF: perhaps nothing.
+    fn known(&self, state: &NodeState, address: PciAddress) -> Known {
+        let known = state
+            .pools
+            .get(&self.pool)
+            .and_then(|vfs| vfs.get(&address));
+        Known {
+            pf: known.and_then(|vf| vf.pf),
+            index: known.and_then(|vf| vf.index),
+            numa_node: known.and_then(|vf| vf.numa_node),
+        }
+    }
+}
+
+impl Terms {
     /// The control node. A container that gets no nodes does without, and one that gets character devices can.
     fn control(&self) -> Result<Option<VfioNode>, RecheckError> {
         match self.settings.interface {
             VfioInterface::Group | VfioInterface::Both => self.recheck.control(),
             VfioInterface::Cdev | VfioInterface::None => Ok(self.recheck.control().ok().flatten()),
-        }
-    }
-
-    /// Where a VF sits. A VF of which nothing is known sits nowhere in particular.
-    fn place(&self, state: &NodeState, address: PciAddress) -> Place {
-        let known = state
-            .pools
-            .get(&self.pool)
-            .and_then(|vfs| vfs.get(&address));
-        Place {
-            address,
-            pf: known.and_then(|vf| vf.pf),
-            numa_node: known.and_then(|vf| vf.numa_node),
         }
     }
 }

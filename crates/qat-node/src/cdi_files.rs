@@ -95,18 +95,24 @@ impl CdiFiles {
     #[must_use]
     pub fn new(settings: &NodeSettings) -> Self {
         let roots = &settings.roots;
+        let wishes = settings.wishes.borrow();
         Self {
             dir: SpecDir::new(&roots.cdi, WRITER),
             host: Host {
                 sysfs: roots.sysfs.clone(),
                 dev: roots.dev.clone(),
-                drivers: settings.drivers.vfio(),
+                drivers: wishes.rules.drivers.vfio(),
             },
-            wanted: settings.drivers.clone(),
-            pools: Arc::clone(&settings.pools),
+            wanted: wishes.rules.drivers.clone(),
+            pools: Arc::clone(&wishes.pools),
             described: Arc::default(),
             swept: false,
         }
+    }
+
+    /// Keeps files as these pools have them, from the next time on.
+    pub fn follow(&mut self, pools: Arc<PoolConfig>) {
+        self.pools = pools;
     }
 
     /// What the files say, now and later.

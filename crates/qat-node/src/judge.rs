@@ -79,6 +79,7 @@ impl Judge<'_> {
             verdict: Verdict::Healthy,
             since: self.now,
             pf: vf.pf,
+            index: vf.index,
             numa_node: vf.numa_node,
             leaving: None,
             objection: None,
@@ -101,6 +102,7 @@ impl Judge<'_> {
         if let Some(seen) = seen {
             // What could not be read this time was right the last time.
             vf.pf = seen.pf.or(vf.pf);
+            vf.index = seen.index.or(vf.index);
             vf.numa_node = seen.numa_node.or(vf.numa_node);
         }
         let leaves = match seen.map(|seen| &seen.standing) {
@@ -116,7 +118,7 @@ impl Judge<'_> {
                 vf.verdict = Verdict::unhealthy(
                     "moves",
                     format!(
-                        "its services were changed; it moves to pool `{now}` when no pod holds it"
+                        "its services or the configuration were changed; it moves to pool `{now}` when no pod holds it"
                     ),
                 );
                 true

@@ -112,6 +112,7 @@ mod tests {
 
     fn state(now: Instant) -> NodeState {
         let healthy = Advertised {
+            index: None,
             verdict: Verdict::Healthy,
             since: now,
             pf: None,

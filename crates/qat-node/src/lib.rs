@@ -54,12 +54,14 @@ mod pulse;
 mod recheck;
 mod resource;
 mod roots;
+mod selected;
 mod state;
 mod text;
+mod wishes;
 
 pub use passthrough::contract;
 
-pub use self::backend::{Given, HandedOut, PoolBackend};
+pub use self::backend::{Given, HandedOut, PoolBackend, Terms};
 pub use self::calm::Calm;
 pub use self::cdi_files::{CdiFiles, Described};
 pub use self::journal::{Fact, Journal, Weight, facts};
@@ -72,8 +74,9 @@ pub use self::node::{NodeSettings, run};
 #[cfg(feature = "probe")]
 pub use self::probe::{Blind, GroupAnswer, NodeProbe, Suspicion, probe};
 pub use self::pulse::Pulse;
-pub use self::recheck::{Recheck, RecheckError};
+pub use self::recheck::{Known, Recheck, RecheckError};
 pub use self::resource::{RESOURCE_DOMAIN, resource_name, resource_text};
 pub use self::roots::{Roots, RootsError};
 pub use self::state::{Advertised, NodeState, Verdict};
 pub use self::text::chain;
+pub use self::wishes::Wishes;

@@ -81,6 +81,14 @@ impl Looker {
         }
     }
 
+    /// Judges by other rules from the next look on. The drivers stay as they are.
+    pub fn follow(&mut self, rules: Rules) {
+        self.rules = Rules {
+            drivers: self.rules.drivers.clone(),
+            ..rules
+        };
+    }
+
     /// Tells which PFs are not well, for the looks to come.
     pub fn tell(&mut self, sick: BTreeMap<PciAddress, Sickness>) {
         self.sick = sick;

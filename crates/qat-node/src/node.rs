@@ -1,13 +1,10 @@
 //! What a node is served with, and the events of its life.
 
-use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use qat_policy::health::HealthRules;
-use qat_policy::{AllocationPolicy, Family, PoolNames, Rules, VfDrivers};
-use tokio::sync::mpsc;
+use qat_policy::Rules;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -15,32 +12,17 @@ use crate::binding::{KeeperSettings, Report};
 use crate::hints::{Debounce, Expect, Hints, News, Pace, Scope};
 use crate::metrics::BEAT;
 use crate::owner::Owner;
-use crate::pools::PoolConfig;
-use crate::{Calm, HandedOut, Metrics, Roots};
+use crate::{HandedOut, Metrics, Roots, Wishes};
 
 /// What to offer, from where, to whom.
 #[derive(Clone, Debug)]
 pub struct NodeSettings {
     /// Where the machine is.
     pub roots: Roots,
-    /// The families whose VFs are offered.
-    pub families: BTreeSet<Family>,
-    /// The drivers of which a VF must have one, and so how it reaches a container.
-    pub drivers: VfDrivers,
-    /// How resources are called.
-    pub names: PoolNames,
-    /// How VFs reach containers, pool by pool.
-    pub pools: Arc<PoolConfig>,
-    /// At most so many VFs are offered.
-    pub cap: Option<NonZeroUsize>,
-    /// Which free VFs a pod gets first.
-    pub policy: AllocationPolicy,
+    /// What may change while the node is served. Who drops the sender wishes for nothing else.
+    pub wishes: watch::Receiver<Arc<Wishes>>,
     /// How often to look without a hint.
     pub pace: Pace,
-    /// When a PF is checked, and when it is well again.
-    pub health: HealthRules,
-    /// How often a VF may come and go.
-    pub calm: Calm,
     /// What is counted, and whether all is well.
     pub metrics: Arc<Metrics>,
     /// Where locks and records are. It need not exist.
@@ -50,14 +32,9 @@ pub struct NodeSettings {
 }
 
 impl NodeSettings {
-    /// The rules by which VFs are offered or withheld.
+    /// The rules by which VFs are offered or withheld now.
     pub fn rules(&self) -> Rules {
-        Rules {
-            families: self.families.clone(),
-            names: self.names.clone(),
-            drivers: self.drivers.clone(),
-            cap: self.cap,
-        }
+        self.wishes.borrow().rules.clone()
     }
 }
 
@@ -75,10 +52,13 @@ impl NodeSettings {
 pub async fn run(settings: NodeSettings, stop: CancellationToken) {
     let (handed_out, given) = mpsc::unbounded_channel();
     let (report, reports) = mpsc::unbounded_channel();
+    let mut wishes = settings.wishes.clone();
+    wishes.mark_unchanged();
     let mut owner = Owner::new(&settings, handed_out, report);
     let mut inbox = Inbox {
         handed_out: given,
         reports,
+        wishes: Some(wishes),
         hints: Hints::new(&settings.roots),
         debounce: Debounce::default(),
         next_look: Instant::now(),
@@ -93,6 +73,12 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
             Event::HandedOut(given) => owner.ledger.answered(&given.pool, &given.vfs, given.at),
             Event::Bound(report) => {
                 owner.bound(report);
+                owner.turn(&Scope::everything()).await;
+            }
+            Event::Wishes(wishes) => {
+                owner.follow(&wishes);
+                // Whether pods hold what now belongs elsewhere is asked as usual.
+                stop.run_until_cancelled(owner.ask()).await;
                 owner.turn(&Scope::everything()).await;
             }
             Event::Pulse => {
@@ -146,6 +132,8 @@ enum Event {
     HandedOut(HandedOut),
     /// VFs were bound, or could not be.
     Bound(Report),
+    /// The operator wishes for something else.
+    Wishes(Arc<Wishes>),
     /// Nothing happened for a while.
     Idle,
     /// It is time to check a PF.
@@ -160,6 +148,8 @@ enum Event {
 struct Inbox {
     handed_out: mpsc::UnboundedReceiver<HandedOut>,
     reports: mpsc::UnboundedReceiver<Report>,
+    /// None when nobody can change them any more.
+    wishes: Option<watch::Receiver<Arc<Wishes>>>,
     hints: Hints,
     debounce: Debounce,
     /// When to look without a hint.
@@ -176,6 +166,10 @@ impl Inbox {
                 biased;
                 Some(given) = self.handed_out.recv() => return Event::HandedOut(given),
                 Some(report) = self.reports.recv() => return Event::Bound(report),
+                changed = changed(&mut self.wishes), if self.wishes.is_some() => match changed {
+                    Some(wishes) => return Event::Wishes(wishes),
+                    None => self.wishes = None,
+                },
                 () = sleep_until(due.min(self.next_look)) => return Event::Due,
                 () = sleep_until(pulse_due), if pulse.is_some() => return Event::Pulse,
                 () = sleep_until(survey) => return Event::Survey,
@@ -184,4 +178,11 @@ impl Inbox {
             }
         }
     }
+}
+
+/// New wishes; none when nobody can have any.
+async fn changed(wishes: &mut Option<watch::Receiver<Arc<Wishes>>>) -> Option<Arc<Wishes>> {
+    let wishes = wishes.as_mut()?;
+    wishes.changed().await.ok()?;
+    Some(Arc::clone(&wishes.borrow_and_update()))
 }

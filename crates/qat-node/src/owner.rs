@@ -9,8 +9,8 @@ use std::time::Duration;
 use device_plugin::pods::Pods;
 use device_plugin::{DeviceSet, ResourceName, Supervisor};
 use passthrough::clash;
+use qat_policy::PoolName;
 use qat_policy::health::PfHealth;
-use qat_policy::{AllocationPolicy, PoolName};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{Span, debug, error, info, instrument, warn};
@@ -22,10 +22,11 @@ use crate::judge::doubtful;
 use crate::leaks::Leaks;
 use crate::memory::{AnswerMemory, Clock, LeakMemory, Memory, PfMemory, Scribe, VfMemory};
 use crate::pools::PoolConfig;
+use crate::selected::remarks;
 use crate::text::chain;
 use crate::{
     Calm, CdiFiles, Given, HandedOut, Ledger, Look, Looker, Metrics, NodeSettings, NodeState,
-    PoolBackend, Pulse, Recheck, judge, resource_name,
+    PoolBackend, Pulse, Recheck, Roots, Terms, Wishes, judge, resource_name,
 };
 
 /// How long open streams and calls may take to end after a stop.
@@ -55,20 +56,28 @@ pub(crate) struct Owner {
     resumed: Option<Memory>,
     scribe: Scribe,
     clock: Clock,
-    /// Where each pool's devices are published; none if the pool cannot be offered.
-    pools: BTreeMap<PoolName, Option<watch::Sender<Arc<DeviceSet>>>>,
+    /// The pools that are offered; none if one cannot be.
+    pools: BTreeMap<PoolName, Option<OpenPool>>,
     supervisor: Supervisor,
     recheck: Arc<Recheck>,
     config: Arc<PoolConfig>,
     cdi: CdiFiles,
     given: Arc<Given>,
     metrics: Arc<Metrics>,
-    policy: AllocationPolicy,
+    roots: Roots,
     pods: Pods,
     handed_out: mpsc::UnboundedSender<HandedOut>,
     keeper: Option<Keeper>,
     /// Keeps the channel of reports open where there is no keeper.
     _reports: mpsc::UnboundedSender<Report>,
+}
+
+/// A pool that is offered.
+struct OpenPool {
+    /// Where its devices are published.
+    devices: watch::Sender<Arc<DeviceSet>>,
+    /// Where it is said on what terms they are given.
+    terms: watch::Sender<Terms>,
 }
 
 impl Owner {
@@ -82,6 +91,7 @@ impl Owner {
         let NodeSettings {
             roots, state_dir, ..
         } = settings;
+        let wishes = Arc::clone(&settings.wishes.borrow());
         let metrics = Arc::clone(&settings.metrics);
         let supervisor =
             Supervisor::new(roots.kubelet.clone()).observed_by(Arc::<Metrics>::clone(&metrics));
@@ -89,26 +99,26 @@ impl Owner {
         let keeper = settings.binding.clone();
         let now = Instant::now();
         let mut owner = Self {
-            looker: Looker::new(roots, settings.rules()),
-            pulse: Pulse::new(roots, settings.health, state_dir),
+            looker: Looker::new(roots, wishes.rules.clone()),
+            pulse: Pulse::new(roots, wishes.health, state_dir),
             ledger: Ledger::default(),
             leaks: Leaks::new(now),
             journal: Journal::default(),
             blind: None,
             stirred: now,
-            calm: settings.calm,
+            calm: wishes.calm,
             publish: watch::Sender::new(Arc::default()),
             resumed: None,
             scribe: Scribe::new(state_dir.clone()),
             clock: Clock::now(),
             pools: BTreeMap::new(),
             supervisor,
-            recheck: Arc::new(Recheck::new(roots, &settings.rules())),
-            config: Arc::clone(&settings.pools),
+            recheck: Arc::new(Recheck::new(roots, &wishes.rules)),
+            config: Arc::clone(&wishes.pools),
             cdi: CdiFiles::new(settings),
             given: Arc::default(),
             metrics,
-            policy: settings.policy,
+            roots: roots.clone(),
             pods: roots.pods(),
             handed_out,
             keeper: keeper.map(|settings| Keeper::new(settings, reports.clone())),
@@ -185,6 +195,29 @@ impl Owner {
             ..Memory::default()
         };
         self.scribe.remember(memory, clock.unix(Instant::now()));
+    }
+
+    /// Takes new wishes. A look has to follow, which moves the VFs that belong to another pool now.
+    pub(crate) fn follow(&mut self, wishes: &Wishes) {
+        self.looker.follow(wishes.rules.clone());
+        self.pulse.follow(wishes.health);
+        self.cdi.follow(Arc::clone(&wishes.pools));
+        self.calm = wishes.calm;
+        self.recheck = Arc::new(Recheck::new(&self.roots, &wishes.rules));
+        self.config = Arc::clone(&wishes.pools);
+        for (pool, open) in &self.pools {
+            if let Some(open) = open {
+                open.terms.send_replace(self.terms(pool));
+            }
+        }
+    }
+
+    /// On what terms the VFs of a pool are given.
+    fn terms(&self, pool: &PoolName) -> Terms {
+        Terms {
+            settings: self.config.of(pool),
+            recheck: Arc::clone(&self.recheck),
+        }
     }
 
     /// Ends streams and calls, and writes down what is known.
@@ -279,6 +312,7 @@ impl Owner {
             weight: Weight::Warning,
             text,
         }));
+        facts.extend(remarks(&look.inventory, self.config.selected()));
         // Before the kubelet hears of a VF: a pod may follow at once.
         facts.extend(self.cdi.tend(&look.inventory, &after));
         self.journal.write(facts);
@@ -323,14 +357,14 @@ impl Owner {
             }
         }
         for pool in state.pools.keys() {
-            let devices = Arc::new(state.device_set(pool));
+            let devices = Arc::new(state.device_set(pool, self.config.of(pool).topology));
             match self.pools.get(pool) {
                 None => {
-                    let sender = self.open_pool(pool, devices);
-                    self.pools.insert(pool.clone(), sender);
+                    let open = self.open_pool(pool, devices);
+                    self.pools.insert(pool.clone(), open);
                 }
-                Some(Some(sender)) if *sender.borrow() != devices => {
-                    sender.send_replace(devices);
+                Some(Some(open)) if *open.devices.borrow() != devices => {
+                    open.devices.send_replace(devices);
                 }
                 Some(_) => {}
             }
@@ -352,30 +386,25 @@ impl Owner {
     }
 
     /// Offers a new pool. Says why if that cannot be, and the others go on.
-    fn open_pool(
-        &mut self,
-        pool: &PoolName,
-        devices: Arc<DeviceSet>,
-    ) -> Option<watch::Sender<Arc<DeviceSet>>> {
-        let (sender, receiver) = watch::channel(devices);
+    fn open_pool(&mut self, pool: &PoolName, devices: Arc<DeviceSet>) -> Option<OpenPool> {
+        let (devices, list) = watch::channel(devices);
+        let (terms, current) = watch::channel(self.terms(pool));
         let offered = self.resource(pool).and_then(|resource| {
             let backend = PoolBackend {
                 resource: resource.clone(),
                 pool: pool.clone(),
-                settings: self.config.of(pool),
-                policy: self.policy,
-                recheck: Arc::clone(&self.recheck),
+                terms: current,
                 described: self.cdi.described(),
                 given: Arc::clone(&self.given),
                 state: self.publish.subscribe(),
-                devices: receiver,
+                devices: list,
                 handed_out: self.handed_out.clone(),
             };
             let offered = self.supervisor.offer(resource, Arc::new(backend));
             offered.map_err(|error| chain(&error))
         });
         match offered {
-            Ok(()) => Some(sender),
+            Ok(()) => Some(OpenPool { devices, terms }),
             Err(why) => {
                 error!("pool {pool} cannot be offered: {why}");
                 None

@@ -36,6 +36,7 @@ pub struct Pulse {
     debugfs: DebugfsRoot,
     rules: HealthRules,
     poller: Poller,
+    lock: PathBuf,
     pfs: BTreeMap<PciAddress, Patient>,
     /// PFs that an earlier process knew, until they are seen.
     resumed: BTreeMap<PciAddress, (PfHealth, Instant)>,
@@ -58,30 +59,50 @@ struct Patient {
     health: PfHealth,
     /// Since when it is as it is, sick or well.
     since: Instant,
+    /// No check is to follow another sooner: twice the driver's own period.
+    least: Duration,
     period: Duration,
     next: Instant,
     /// When to read everything again.
     thoroughly: Instant,
 }
 
+impl Poller {
+    fn new(rules: HealthRules, lock: &Path) -> Self {
+        if rules.heartbeat {
+            Self::Unknown {
+                path: lock.to_owned(),
+            }
+        } else {
+            Self::Nobody
+        }
+    }
+}
+
 impl Pulse {
     /// Knows no PF yet. The lock is in `state_dir`; where that cannot be written to, there is none.
     #[must_use]
     pub fn new(roots: &Roots, rules: HealthRules, state_dir: &Path) -> Self {
-        let poller = if rules.heartbeat {
-            Poller::Unknown {
-                path: state_dir.join(LOCK),
-            }
-        } else {
-            Poller::Nobody
-        };
+        let lock = state_dir.join(LOCK);
         Self {
             sysfs: roots.sysfs.clone(),
             debugfs: roots.debugfs.clone(),
             rules,
-            poller,
+            poller: Poller::new(rules, &lock),
+            lock,
             pfs: BTreeMap::new(),
             resumed: BTreeMap::new(),
+        }
+    }
+
+    /// Goes by other rules from the next check on. What is known of PFs stays.
+    pub fn follow(&mut self, rules: HealthRules) {
+        if rules.heartbeat != self.rules.heartbeat {
+            self.poller = Poller::new(rules, &self.lock);
+        }
+        self.rules = rules;
+        for patient in self.pfs.values_mut() {
+            patient.period = rules.check_interval.max(patient.least);
         }
     }
 
@@ -112,6 +133,7 @@ impl Pulse {
                     family: seen.family,
                     health,
                     since,
+                    least: period.saturating_mul(2),
                     period: self.rules.check_interval.max(period.saturating_mul(2)),
                     next: now,
                     thoroughly: now,

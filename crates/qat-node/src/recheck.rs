@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use passthrough::{Chosen, VfioInterface};
 use qat_policy::{
-    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, PoolNames, Reason, Rules, VfDrivers,
-    identify,
+    DebugfsRoot, Family, FunctionKind, PfReading, PoolName, PoolNames, Reason, Rules, Traits,
+    VfDrivers, identify,
 };
-use sysfs_pci::{AttrError, IommuGroupId, PciAddress, PciId};
+use sysfs_pci::{AttrError, IommuGroupId, NumaNode, PciAddress, PciId, VfIndex};
 use vfio_host::{Host, NodeError, Refusal, UioRefusal, VfioNode};
 
 use crate::Roots;
@@ -26,6 +26,17 @@ pub struct Recheck {
     families: BTreeSet<Family>,
     wanted: VfDrivers,
     names: PoolNames,
+}
+
+/// What is known of a VF from the last look, and does not change while it lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Known {
+    /// Its PF; none in a guest.
+    pub pf: Option<PciAddress>,
+    /// Its number on the PF.
+    pub index: Option<VfIndex>,
+    /// Its NUMA node.
+    pub numa_node: Option<NumaNode>,
 }
 
 /// Why a VF cannot be handed out. The text ends up in `kubectl describe pod`.
@@ -99,7 +110,7 @@ pub enum RecheckError {
     },
     /// The PF serves something else now.
     #[error(
-        "{address} belongs to pool `{now}` now, because the services of its PF {pf} were changed; it \
+        "{address} belongs to pool `{now}` now, because the services of its PF {pf} or the configuration were changed; it \
          moves there when no pod holds it"
     )]
     Moved {
@@ -144,7 +155,7 @@ impl Recheck {
         }
     }
 
-    /// Looks at a VF that `pool` advertises as one of `pf`, or as one without PF, and returns its nodes.
+    /// Looks at a VF that `pool` advertises, of which `known` is known, and returns its nodes.
     ///
     /// What an [`Inventory`](qat_policy::Inventory) withholds for a reason that lies in the VF, its
     /// group or its PF is refused here too.
@@ -156,11 +167,11 @@ impl Recheck {
         &self,
         address: PciAddress,
         pool: &PoolName,
-        pf: Option<PciAddress>,
+        known: &Known,
         interface: VfioInterface,
     ) -> Result<Chosen, RecheckError> {
         let family = self.family(address)?;
-        self.pf(address, family, pool, pf)?;
+        self.pf(address, family, pool, known)?;
         self.nodes(address, interface, true)
     }
 
@@ -258,12 +269,13 @@ impl Recheck {
         address: PciAddress,
         family: Family,
         pool: &PoolName,
-        known: Option<PciAddress>,
+        known: &Known,
     ) -> Result<(), RecheckError> {
         let Host { sysfs, drivers, .. } = &self.host;
         let read = |address| move |source| RecheckError::Read { address, source };
         let Some(pf) = sysfs_pci::physfn(sysfs, address).map_err(read(address))? else {
-            return known.map_or(Ok(()), |pf| Err(RecheckError::LostPf { address, pf }));
+            let lost = |pf| Err(RecheckError::LostPf { address, pf });
+            return known.pf.map_or(Ok(()), lost);
         };
         let driver = sysfs_pci::driver(sysfs, pf).map_err(read(pf))?;
         let PfReading { services } =
@@ -276,7 +288,13 @@ impl Recheck {
             why: chain(error),
         };
         let services = services.map_err(|error| untold(&error))?;
-        let now = self.names.of(services.as_ref());
+        let now = self.names.of(&Traits {
+            family: Some(family),
+            pf: Some(pf),
+            index: known.index,
+            numa_node: known.numa_node,
+            services: services.as_ref(),
+        });
         let now = now.map_err(|error| untold(&error))?;
         if now == *pool {
             Ok(())

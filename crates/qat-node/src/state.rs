@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use device_plugin::{Device, DeviceId, DeviceSet, Health};
 use qat_policy::PoolName;
 use serde::{Deserialize, Serialize};
-use sysfs_pci::{NumaNode, PciAddress};
+use sysfs_pci::{NumaNode, PciAddress, VfIndex};
 use tokio::time::Instant;
 
 use crate::Objection;
@@ -57,6 +57,9 @@ pub struct Advertised {
     pub since: Instant,
     /// The PF it belongs to; none in a guest.
     pub pf: Option<PciAddress>,
+    /// Its number on the PF.
+    #[serde(skip)]
+    pub index: Option<VfIndex>,
     /// The NUMA node of the VF, where the machine says it.
     pub numa_node: Option<NumaNode>,
     /// Since when it belongs elsewhere or is gone; none while it belongs here.
@@ -127,18 +130,19 @@ impl NodeState {
         })
     }
 
-    /// The devices of one pool as the kubelet gets them: a PCI address is a valid device ID, and
-    /// addresses differ.
-    pub fn device_set(&self, pool: &PoolName) -> DeviceSet {
+    /// The devices of one pool as the kubelet gets them, with their NUMA nodes if `topology` is to be told: a PCI address is a
+    /// valid device ID, and addresses differ.
+    pub fn device_set(&self, pool: &PoolName, topology: bool) -> DeviceSet {
         let devices = self.pools.get(pool).into_iter().flatten();
         let set = DeviceSet::new(devices.filter_map(|(address, vf)| {
+            let numa_node = vf.numa_node.filter(|_| topology);
             Some(Device {
                 id: address.to_string().parse::<DeviceId>().ok()?,
                 health: match vf.verdict {
                     Verdict::Healthy => Health::Healthy,
                     Verdict::Unhealthy { .. } => Health::Unhealthy,
                 },
-                numa_nodes: vf.numa_node.map(NumaNode::get).into_iter().collect(),
+                numa_nodes: numa_node.map(NumaNode::get).into_iter().collect(),
             })
         }));
         set.unwrap_or_default()

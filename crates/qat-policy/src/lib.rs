@@ -88,6 +88,7 @@ mod names;
 mod preference;
 pub mod provision;
 mod reading;
+mod selector;
 mod service;
 mod services;
 mod support;
@@ -109,6 +110,7 @@ pub use self::names::{
 };
 pub use self::preference::{AllocationPolicy, Place, UnknownPolicy, prefer};
 pub use self::reading::{DebugfsRoot, PfReading, ReadingError, read_pf};
+pub use self::selector::{InvalidVfRange, Selector, Traits, VfRange};
 pub use self::service::Service;
 pub use self::services::{ServiceSet, ServiceSetError, Services};
 pub use self::support::ServiceSupport;

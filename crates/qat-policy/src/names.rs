@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::selector::{Selector, Traits};
 use crate::services::{ServiceSet, Services};
 
 /// How the services of a pool are spelled in its name.
@@ -22,11 +23,13 @@ pub enum ResourceNames {
     AsRead,
 }
 
-/// How pools are called: by their services, unless the operator calls one otherwise.
+/// How pools are called: by their services, unless the operator chooses.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PoolNames {
     /// How services are spelled.
     pub spelling: ResourceNames,
+    /// Pools that the operator made, with the VFs that each takes. The first that takes a VF has it.
+    pub selected: Vec<(Selector, PoolName)>,
     /// Names that the operator chose, by the names that the services give.
     pub renamed: BTreeMap<PoolName, PoolName>,
 }
@@ -98,13 +101,17 @@ impl FromStr for ResourceNames {
 }
 
 impl PoolNames {
-    /// Names the pool for VFs with these services.
+    /// Names the pool of a VF.
     ///
     /// # Errors
     ///
     /// As [`pool_name`].
-    pub fn of(&self, services: Option<&Services>) -> Result<PoolName, InvalidPoolName> {
-        let usual = pool_name(services, self.spelling)?;
+    pub fn of(&self, vf: &Traits<'_>) -> Result<PoolName, InvalidPoolName> {
+        let mut selected = self.selected.iter();
+        if let Some((_, name)) = selected.find(|(selector, _)| selector.takes(vf)) {
+            return Ok(name.clone());
+        }
+        let usual = pool_name(vf.services, self.spelling)?;
         Ok(self.renamed.get(&usual).cloned().unwrap_or(usual))
     }
 }
@@ -114,7 +121,7 @@ impl From<ResourceNames> for PoolNames {
     fn from(spelling: ResourceNames) -> Self {
         Self {
             spelling,
-            renamed: BTreeMap::new(),
+            ..Self::default()
         }
     }
 }

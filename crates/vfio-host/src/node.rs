@@ -117,6 +117,13 @@ pub(crate) fn verified_group_node(
     }
 }
 
+/// Whether the kernel says that it has made the node of a group: its device is in `class/vfio`. 1 call, and 1 for the group's
+/// `name`.
+pub(crate) fn is_announced(sysfs: &SysfsRoot, group: IommuGroupId) -> bool {
+    let node = GroupNode::new(group, is_no_iommu_group(sysfs, group));
+    fs::stat(&sysfs.join("class/vfio").join(node.name)).is_ok()
+}
+
 /// The node of a group by its name, there or not.
 struct GroupNode {
     group: IommuGroupId,

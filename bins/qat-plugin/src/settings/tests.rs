@@ -1,7 +1,9 @@
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZeroUsize;
 
 use clap::Parser as _;
+use qat_policy::PoolName;
 
 use super::*;
 use crate::compat::translate;
@@ -14,7 +16,7 @@ fn resolve_with(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, Setting
             .find(|(key, _)| *key == name)
             .map(|(_, value)| (*value).to_owned())
     };
-    resolve(args, &lookup)
+    resolve(&args, &lookup)
 }
 
 fn problems(args: &[&str], env: &[(&str, &str)]) -> String {
@@ -33,10 +35,13 @@ fn sysfs() -> (tempfile::TempDir, String) {
 fn defaults_are_every_family_and_no_cap() {
     let (_dir, root) = sysfs();
     let settings = resolve_with(&[&root], &[]).unwrap();
-    assert_eq!(settings.node.families.len(), Family::all().len());
-    assert_eq!(settings.node.cap, None);
-    assert_eq!(settings.node.policy, AllocationPolicy::None);
-    assert_eq!(settings.node.pace, Pace::AsNeeded);
+    assert_eq!(settings.wishes.rules.families.len(), Family::all().len());
+    assert_eq!(settings.wishes.rules.cap, None);
+    assert_eq!(
+        settings.wishes.pools.of(&PoolName::generic()).policy,
+        AllocationPolicy::None
+    );
+    assert_eq!(settings.pace, Pace::AsNeeded);
     assert!(settings.warnings.is_empty());
 }
 
@@ -45,7 +50,7 @@ fn debugfs_follows_sysfs() {
     let (dir, root) = sysfs();
     let settings = resolve_with(&[&root], &[]).unwrap();
     assert_eq!(
-        settings.node.roots.debugfs.path(),
+        settings.roots.debugfs.path(),
         dir.path().join("kernel/debug")
     );
 }
@@ -65,8 +70,8 @@ fn the_articles_arguments_are_understood() {
         &root,
     ];
     let settings = resolve_with(&args, &[]).unwrap();
-    assert_eq!(settings.node.families.len(), 4);
-    assert_eq!(settings.node.cap.map(NonZeroUsize::get), Some(32));
+    assert_eq!(settings.wishes.rules.families.len(), 4);
+    assert_eq!(settings.wishes.rules.cap.map(NonZeroUsize::get), Some(32));
     assert_eq!(settings.verbosity, 1);
 }
 
@@ -80,11 +85,11 @@ fn the_environment_alone_is_enough_and_flags_win() {
         ("VERBOSITY", "4"),
     ];
     let settings = resolve_with(&[&root], &env).unwrap();
-    assert_eq!(settings.node.families.len(), 1);
-    assert_eq!(settings.node.cap.map(NonZeroUsize::get), Some(7));
+    assert_eq!(settings.wishes.rules.families.len(), 1);
+    assert_eq!(settings.wishes.rules.cap.map(NonZeroUsize::get), Some(7));
     assert_eq!(settings.verbosity, 4);
     let settings = resolve_with(&[&root, "-max-num-devices", "9"], &env).unwrap();
-    assert_eq!(settings.node.cap.map(NonZeroUsize::get), Some(9));
+    assert_eq!(settings.wishes.rules.cap.map(NonZeroUsize::get), Some(9));
 }
 
 #[test]
@@ -92,17 +97,17 @@ fn igb_uio_is_taken_with_a_warning() {
     let (_dir, root) = sysfs();
     let wanted: VfDrivers = "igb_uio".parse().unwrap();
     let typed = resolve_with(&["-dpdk-driver=igb_uio", &root], &[]).unwrap();
-    assert_eq!(typed.node.drivers, wanted);
+    assert_eq!(typed.wishes.rules.drivers, wanted);
     let set = resolve_with(&[&root], &[("DPDK_DRIVER", "igb_uio")]).unwrap();
-    assert_eq!(set.node.drivers, wanted);
+    assert_eq!(set.wishes.rules.drivers, wanted);
     for settings in [typed, set] {
         assert_eq!(settings.warnings.len(), 1);
         assert!(settings.warnings[0].contains("no IOMMU protects this node"));
-        let binding = settings.node.binding.unwrap();
+        let binding = settings.binding.unwrap();
         assert_eq!(binding.rules.driver.as_str(), "igb_uio");
     }
     let usual = resolve_with(&[&root], &[]).unwrap();
-    assert_eq!(usual.node.drivers, VfDrivers::default());
+    assert_eq!(usual.wishes.rules.drivers, VfDrivers::default());
     assert_eq!(usual.warnings, [""; 0]);
 }
 
@@ -117,7 +122,7 @@ fn a_literal_reference_is_named_and_the_default_used() {
         &root,
     ];
     let settings = resolve_with(&args, &[]).unwrap();
-    assert_eq!(settings.node.cap, None);
+    assert_eq!(settings.wishes.rules.cap, None);
     assert_eq!(settings.warnings.len(), 2);
     assert!(settings.warnings[0].contains("the ConfigMap lacks key DPDK_DRIVER"));
 }
@@ -185,8 +190,11 @@ fn blanks_and_line_ends_around_a_value_are_left_out() {
         ("MAX_NUM_DEVICES", "7\n"),
     ];
     let settings = resolve_with(&[&root, "-allocation-policy", " packed\n"], &env).unwrap();
-    assert_eq!(settings.node.families.len(), 4);
-    assert_eq!(settings.node.policy, AllocationPolicy::Packed);
+    assert_eq!(settings.wishes.rules.families.len(), 4);
+    assert_eq!(
+        settings.wishes.pools.of(&PoolName::generic()).policy,
+        AllocationPolicy::Packed
+    );
 }
 
 #[test]
@@ -203,7 +211,7 @@ fn the_last_of_a_repeated_flag_counts() {
     ];
     let settings = resolve_with(&args, &[]).unwrap();
     assert_eq!(settings.verbosity, 3);
-    assert_eq!(settings.node.cap.map(NonZeroUsize::get), Some(64));
+    assert_eq!(settings.wishes.rules.cap.map(NonZeroUsize::get), Some(64));
 }
 
 #[test]
@@ -212,7 +220,7 @@ fn a_literal_reference_in_a_root_is_named_too() {
     let args = [&root, "-kubelet-dir=$(KUBELET_DIR)", "--dev-root", "$(DEV)"];
     let settings = resolve_with(&args, &[]).unwrap();
     assert_eq!(
-        settings.node.roots.kubelet.path(),
+        settings.roots.kubelet.path(),
         Roots::default().kubelet.path()
     );
     assert_eq!(settings.warnings.len(), 2);
@@ -228,7 +236,7 @@ fn the_pod_resources_socket_is_beside_the_kubelets_directory_unless_it_is_named(
     let (_dir, root) = sysfs();
     let socket = |args: &[&str]| {
         let args = [&[root.as_str()], args].concat();
-        let roots = resolve_with(&args, &[]).unwrap().node.roots;
+        let roots = resolve_with(&args, &[]).unwrap().roots;
         roots.pod_resources.to_str().unwrap().to_owned()
     };
     assert_eq!(socket(&[]), "/var/lib/kubelet/pod-resources/kubelet.sock");
@@ -244,4 +252,52 @@ fn a_directory_whose_sockets_would_have_too_long_a_path_is_refused() {
     let text = problems(&[&root, &long], &[]);
     assert!(text.starts_with("--kubelet-dir: "), "{text}");
     assert!(text.contains("81 bytes"), "{text}");
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
+    let (dir, root) = sysfs();
+    let file = dir.path().join("config.yaml");
+    fs::write(
+        &file,
+        "version: 1
+offer: { maxDevices: 8, allocationPolicy: packed, families: [c62x] }
+admin: { verbosity: 2 }
+health: { falls: 5 }
+overrides:
+  - nodes: [edge-*]
+    admin: { verbosity: 3 }
+",
+    )
+    .unwrap();
+    let file = format!("--config={}", file.display());
+    let from = |args: &[&str], env: &[(&str, &str)], key: &str| {
+        let args = [&[root.as_str(), &file], args].concat();
+        let told = resolve_with(&args, env).unwrap().told;
+        let told = told.iter().find(|told| told.key == key).unwrap();
+        (told.value.clone(), told.from.clone())
+    };
+    let is = |value: &str, from: &str| (value.to_owned(), from.to_owned());
+    let cap = "offer.maxDevices";
+    let env = ("MAX_NUM_DEVICES", "7");
+    assert_eq!(from(&[], &[], cap), is("8", "file"));
+    let variable = "MAX_NUM_DEVICES (for -max-num-devices)";
+    assert_eq!(from(&[], &[env], cap), is("7", variable));
+    let flag = ["-max-num-devices=6"];
+    assert_eq!(from(&flag, &[env], cap), is("6", "-max-num-devices"));
+    assert_eq!(from(&[], &[], "offer.families"), is("c62x", "file"));
+    assert_eq!(from(&[], &[], "health.falls"), is("5", "file"));
+    assert_eq!(from(&[], &[], "health.goodChecks"), is("3", "default"));
+    let node = [("NODE_NAME", "edge-1")];
+    assert_eq!(from(&[], &node, "admin.verbosity"), is("3", "file"));
+    assert_eq!(from(&[], &[], "admin.verbosity"), is("2", "file"));
+    // A literal that the kubelet has left stands for nothing, so the file has its say.
+    let literal = ["-max-num-devices=$(MAX_NUM_DEVICES)"];
+    assert_eq!(from(&literal, &[], cap), is("8", "file"));
+    let unnamed = resolve_with(&[&root, &file], &[]).unwrap();
+    assert!(
+        unnamed.warnings[0].contains("NODE_NAME"),
+        "{:?}",
+        unnamed.warnings
+    );
 }

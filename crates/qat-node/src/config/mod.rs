@@ -11,6 +11,8 @@
 //!     services: dc
 //!   - pf: 0000:e8:00.0
 //!     vfs: none
+//! offer:
+//!   allocationPolicy: balanced    # as the flag -allocation-policy, which wins
 //! pools:
 //!   - cdi: spec                   # every pool
 //!   - pool: dc
@@ -19,6 +21,11 @@
 //!     cdi: field
 //!     owner: { gid: 107, mode: "0660" }
 //!     numberedPrefix: DC          # DC0, DC1, ...
+//!   - name: fast                  # qat.intel.com/fast: VFs that are chosen
+//!     select: { pf: 0000:6b:00.0, vfs: 0-7 }
+//! overrides:
+//!   - nodes: ["edge-*"]
+//!     offer: { maxDevices: 4 }
 //! health:                         # what is said here are the defaults
 //!   heartbeat: on                 # check the PFs' heartbeats
 //!   checkInterval: 2s             # no PF more often
@@ -33,10 +40,16 @@
 
 mod file;
 mod old_init;
+#[cfg(test)]
+mod schema;
+mod sections;
+mod suggest;
 mod time;
+mod values;
 mod yaml;
 
 pub use self::file::FileError;
 pub use self::old_init::{OldInit, OldInitError};
+pub use self::sections::{Admin, Offer};
 pub use self::time::parse_time;
 pub use self::yaml::{ConfigError, NodeConfig, read_config};

@@ -1,45 +1,50 @@
 //! The YAML file.
 
-use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
 
 use device_plugin::cdi::Owner;
-use passthrough::VfioInterface;
+use qat_policy::Selector;
 use qat_policy::health::HealthRules;
-use qat_policy::provision::{DriverGoal, Rule, VfDriver, VfsGoal};
-use qat_policy::{Family, PoolName, ServiceSet};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
-use sysfs_pci::PciAddress;
+use qat_policy::provision::{Rule, is_for_node};
+use serde::Deserialize;
 use thiserror::Error;
 
 use super::FileError;
 use super::file::read;
-use super::time::parse_time;
+use super::sections::{Admin, Offer, YamlHealth, YamlOverride, YamlPool, YamlRule};
+use super::suggest::suggest;
 use crate::Calm;
-use crate::pools::{CdiMode, Numbering, PoolConfig, PoolProblem, PoolRule};
+use crate::pools::{PoolConfig, PoolProblem, PoolRule};
 
 /// The version of the schema that this program reads.
 const VERSION: u32 = 1;
 
-/// What a configuration file says. Keys are camelCase, as in Kubernetes, and unknown ones are refused.
+/// What a configuration file says, for one node or many. Keys are camelCase, as in Kubernetes, and unknown ones are refused.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeConfig {
-    /// The version of the schema: 1.
+    /// The version of the form: 1.
     pub version: u32,
-    /// What is wanted of PFs.
+    /// What is offered. Each key stands for a flag.
+    #[serde(default)]
+    offer: Offer,
+    /// What is wanted of PFs, for `qat-plugin provision`.
     #[serde(default)]
     provisioning: Vec<YamlRule>,
-    /// How VFs reach containers.
+    /// Which pools there are, and how their VFs reach containers.
     #[serde(default)]
     pools: Vec<YamlPool>,
     /// How health is judged.
     #[serde(default)]
     health: YamlHealth,
+    /// How the plugin tells of itself.
+    #[serde(default)]
+    admin: Admin,
+    /// What is otherwise on some nodes.
+    #[serde(default)]
+    overrides: Vec<YamlOverride>,
 }
 
 impl Default for NodeConfig {
@@ -47,9 +52,12 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             version: VERSION,
+            offer: Offer::default(),
             provisioning: Vec::new(),
             pools: Vec::new(),
             health: YamlHealth::default(),
+            admin: Admin::default(),
+            overrides: Vec::new(),
         }
     }
 }
@@ -77,103 +85,70 @@ pub enum ConfigError {
         /// Its version.
         found: u32,
     },
+    /// Its rules for pools contradict each other or ask for what there cannot be.
+    #[error("`{}`{}: {problem}", path.display(), on(node.as_deref()))]
+    Pools {
+        /// The file.
+        path: PathBuf,
+        /// The node on which it is so; none: on each whose name is not in the file.
+        node: Option<String>,
+        /// What is wrong.
+        problem: Box<PoolProblem>,
+    },
 }
 
-/// A rule as it is written.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct YamlRule {
-    #[serde(default)]
-    nodes: Vec<String>,
-    family: Option<Family>,
-    pf: Option<PciAddress>,
-    #[serde(default, deserialize_with = "services")]
-    services: Option<ServiceSet>,
-    #[serde(default, deserialize_with = "on_off")]
-    auto_reset: Option<bool>,
-    vfs: Option<VfsGoal>,
-    #[serde(default, deserialize_with = "driver")]
-    driver: Option<DriverGoal>,
+fn on(node: Option<&str>) -> String {
+    node.map_or_else(String::new, |node| format!(" on node `{node}`"))
 }
 
-/// A rule for pools as it is written.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct YamlPool {
-    pool: Option<PoolName>,
-    name: Option<PoolName>,
-    #[serde(default, deserialize_with = "word")]
-    vfio: Option<VfioInterface>,
-    #[serde(default, deserialize_with = "word")]
-    cdi: Option<CdiMode>,
-    owner: Option<YamlOwner>,
-    #[serde(default, deserialize_with = "prefix")]
-    numbered_prefix: Option<Numbering>,
-}
-
-/// How health is judged, as it is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct YamlHealth {
-    #[serde(default, deserialize_with = "on_off")]
-    heartbeat: Option<bool>,
-    #[serde(default, deserialize_with = "time")]
-    check_interval: Option<Duration>,
-    good_checks: Option<NonZeroU32>,
-    falls: Option<NonZeroU32>,
-    #[serde(default, deserialize_with = "time")]
-    quiet: Option<Duration>,
-}
-
-/// Whose a node is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct YamlOwner {
-    uid: Option<u32>,
-    gid: Option<u32>,
-    #[serde(default, deserialize_with = "mode")]
-    mode: Option<u32>,
-}
-
-/// `sym;asym`, or a list of words.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Words {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// `true`, or `on`, which is a text in YAML 1.2.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Switch {
-    Bool(bool),
-    Text(String),
-}
-
-/// Reads a configuration file.
+/// Reads a configuration file, and checks it for every node that it names.
 ///
 /// # Errors
 ///
 /// [`ConfigError`].
 pub fn read_config(path: &Path) -> Result<NodeConfig, ConfigError> {
     let text = read(path)?;
-    let config: NodeConfig =
-        serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid {
-            path: path.to_owned(),
-            problem: error.to_string(),
-        })?;
-    if config.version == VERSION {
-        Ok(config)
-    } else {
-        Err(ConfigError::Version {
-            path: path.to_owned(),
-            found: config.version,
-        })
+    let path = path.to_owned();
+    let config: NodeConfig = match serde_saphyr::from_str(&text) {
+        Ok(config) => config,
+        Err(error) => {
+            let problem = suggest(&error.to_string());
+            return Err(ConfigError::Invalid { path, problem });
+        }
+    };
+    if config.version != VERSION {
+        let found = config.version;
+        return Err(ConfigError::Version { path, found });
     }
+    // A pattern fits itself, so it stands for the nodes that it is for.
+    let named = config.pools.iter().flat_map(|rule| &rule.nodes);
+    let nodes = [None].into_iter().chain(named.map(Some));
+    for node in nodes {
+        if let Err(problem) = config.pools(node.map(String::as_str)) {
+            let (node, problem) = (node.cloned(), Box::new(problem));
+            return Err(ConfigError::Pools {
+                path,
+                node,
+                problem,
+            });
+        }
+    }
+    Ok(config)
 }
 
 impl NodeConfig {
+    /// Whether something in it is for nodes that it names, so that the node's own name has to be known.
+    #[must_use]
+    pub fn names_nodes(&self) -> bool {
+        let pools = self.pools.iter().map(|rule| &rule.nodes);
+        let rules = self.provisioning.iter().map(|rule| &rule.nodes);
+        let overrides = self.overrides.iter().map(|one| &one.nodes);
+        pools
+            .chain(rules)
+            .chain(overrides)
+            .any(|nodes| !nodes.is_empty())
+    }
+
     /// The rules for PFs, numbered for messages as they stand in the file.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {
@@ -191,18 +166,28 @@ impl NodeConfig {
             })
             .collect()
     }
-}
 
-impl NodeConfig {
-    /// How VFs reach containers.
+    /// Which pools a node has, and how their VFs reach containers.
     ///
     /// # Errors
     ///
-    /// [`PoolProblem`], when rules contradict each other or ask for what there cannot be.
-    pub fn pools(&self) -> Result<PoolConfig, PoolProblem> {
-        let rules = self.pools.iter().map(|rule| PoolRule {
+    /// [`PoolProblem`], when rules contradict each other or ask for what there cannot be. A file that [`read_config`] has read
+    /// has rules that fit together on each node that is named.
+    pub fn pools(&self, node: Option<&str>) -> Result<PoolConfig, PoolProblem> {
+        let rules = self.pools.iter();
+        let rules = rules.filter(|rule| is_for_node(&rule.nodes, node));
+        let rules = rules.map(|rule| PoolRule {
             pool: rule.pool.clone(),
+            select: rule.select.as_ref().map(|select| Selector {
+                family: select.family,
+                pfs: select.pf.clone(),
+                vfs: select.vfs,
+                numa_node: select.numa_node,
+                services: select.services,
+            }),
             name: rule.name.clone(),
+            policy: rule.allocation_policy,
+            topology: rule.topology,
             interface: rule.vfio,
             cdi: rule.cdi,
             owner: rule.owner.map(|owner| Owner {
@@ -214,14 +199,30 @@ impl NodeConfig {
         });
         PoolConfig::new(rules.collect())
     }
-}
 
-impl NodeConfig {
+    /// What a node offers, as far as the file says it.
+    #[must_use]
+    pub fn offer(&self, node: Option<&str>) -> Offer {
+        let mut offer = self.offer.clone();
+        self.overlays(node)
+            .for_each(|more| offer.overlay(&more.offer));
+        offer
+    }
+
+    /// How the plugin of a node tells of itself, as far as the file says it.
+    #[must_use]
+    pub fn admin(&self, node: Option<&str>) -> Admin {
+        let mut admin = self.admin;
+        self.overlays(node)
+            .for_each(|more| admin.overlay(&more.admin));
+        admin
+    }
+
     /// When a PF is checked, and when it is well again.
     #[must_use]
-    pub fn health(&self) -> HealthRules {
+    pub fn health(&self, node: Option<&str>) -> HealthRules {
         let usual = HealthRules::default();
-        let typed = self.health;
+        let typed = self.typed_health(node);
         HealthRules {
             heartbeat: typed.heartbeat.unwrap_or(usual.heartbeat),
             check_interval: typed.check_interval.unwrap_or(usual.check_interval),
@@ -231,89 +232,43 @@ impl NodeConfig {
 
     /// How often a VF may come and go.
     #[must_use]
-    pub fn calm(&self) -> Calm {
+    pub fn calm(&self, node: Option<&str>) -> Calm {
         let usual = Calm::default();
-        let falls = self.health.falls.map(NonZeroU32::get);
+        let typed = self.typed_health(node);
+        let falls = typed.falls.map(NonZeroU32::get);
         Calm {
             falls: falls
                 .and_then(|falls| falls.try_into().ok())
                 .unwrap_or(usual.falls),
-            quiet: self.health.quiet.unwrap_or(usual.quiet),
+            quiet: typed.quiet.unwrap_or(usual.quiet),
         }
     }
-}
 
-/// A time as people write it.
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    let time = text.map(|text| parse_time(&text).map_err(D::Error::custom));
-    time.transpose()
-}
-
-/// A value whose own error says what is allowed.
-fn word<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    let value = text.map(|text| text.parse().map_err(D::Error::custom));
-    value.transpose()
-}
-
-/// `none`, or the start of variables.
-fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Numbering>, D::Error> {
-    match Option::<String>::deserialize(deserializer)?.as_deref() {
-        None => Ok(None),
-        Some("none") => Ok(Some(Numbering::Off)),
-        Some(text) => text
-            .parse()
-            .map(|prefix| Some(Numbering::With(prefix)))
-            .map_err(D::Error::custom),
+    /// The keys of `health` that the file has for a node.
+    #[must_use]
+    pub fn typed_health_keys(&self, node: Option<&str>) -> Vec<&'static str> {
+        let typed = self.typed_health(node);
+        let keys = [
+            ("heartbeat", typed.heartbeat.is_some()),
+            ("checkInterval", typed.check_interval.is_some()),
+            ("goodChecks", typed.good_checks.is_some()),
+            ("falls", typed.falls.is_some()),
+            ("quiet", typed.quiet.is_some()),
+        ];
+        keys.iter()
+            .filter_map(|(key, typed)| typed.then_some(*key))
+            .collect()
     }
-}
 
-/// A mode as people write it, in octal digits between quotes. A bare number could be either.
-fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(deserializer)? else {
-        return Ok(None);
-    };
-    let octal = u32::from_str_radix(&text, 8)
-        .ok()
-        .filter(|_| !text.starts_with('+'));
-    octal.map(Some).ok_or_else(|| {
-        D::Error::custom(format!(
-            "`{text}` is no mode; write octal digits in quotes, such as \"0660\""
-        ))
-    })
-}
-
-fn services<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ServiceSet>, D::Error> {
-    let text = match Option::<Words>::deserialize(deserializer)? {
-        None => return Ok(None),
-        Some(Words::One(text)) => text,
-        Some(Words::Many(words)) => words.join(";"),
-    };
-    text.parse().map(Some).map_err(D::Error::custom)
-}
-
-fn on_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    match Option::<Switch>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(Switch::Bool(on)) => Ok(Some(on)),
-        Some(Switch::Text(text)) => match text.as_str() {
-            "on" => Ok(Some(true)),
-            "off" => Ok(Some(false)),
-            _ => Err(D::Error::custom(format!("`{text}` is neither on nor off"))),
-        },
+    fn typed_health(&self, node: Option<&str>) -> YamlHealth {
+        let mut health = self.health;
+        self.overlays(node)
+            .for_each(|more| health.overlay(&more.health));
+        health
     }
-}
 
-fn driver<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DriverGoal>, D::Error> {
-    match Option::<String>::deserialize(deserializer)?.as_deref() {
-        None => Ok(None),
-        Some("keep") => Ok(Some(DriverGoal::Keep)),
-        Some(text) => text
-            .parse::<VfDriver>()
-            .map(|driver| Some(DriverGoal::To(driver)))
-            .map_err(|error| D::Error::custom(format!("{error}, keep"))),
+    fn overlays(&self, node: Option<&str>) -> impl Iterator<Item = &YamlOverride> {
+        let overrides = self.overrides.iter();
+        overrides.filter(move |more| !more.nodes.is_empty() && is_for_node(&more.nodes, node))
     }
 }

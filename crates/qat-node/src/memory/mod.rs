@@ -267,6 +267,8 @@ impl Memory {
                     verdict: vf.verdict.clone(),
                     since: clock.instant(vf.since).unwrap_or(now),
                     pf: vf.pf,
+                    // The look that follows knows it.
+                    index: None,
                     numa_node: vf.numa_node,
                     leaving: None,
                     objection: None,

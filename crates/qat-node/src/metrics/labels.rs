@@ -75,3 +75,9 @@ pub(super) struct PfErrors {
     pub(super) source: String,
     pub(super) severity: String,
 }
+
+/// Whether a configuration that was read could be used.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+pub(super) struct Reloaded {
+    pub(super) result: &'static str,
+}

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 
 use self::current::{Current, Known as _};
 use self::labels::{
-    Answered, CallLabel, LookLabel, Pf, PfErrors, Reason, Resource, ResourceHealth, ResourceReason,
-    ResourceState, SickPf,
+    Answered, CallLabel, LookLabel, Pf, PfErrors, Reason, Reloaded, Resource, ResourceHealth,
+    ResourceReason, ResourceState, SickPf,
 };
 use crate::hints::Hints;
 use crate::{Look, NodeState, Pulse, Verdict, resource_text};
@@ -55,6 +55,8 @@ pub struct Metrics {
     unhealthy: Current<ResourceReason, Gauge>,
     withheld: Current<Reason, Gauge>,
     leaked: Gauge,
+    reloads: Family<Reloaded, Counter>,
+    stale: Gauge,
     sick: Current<SickPf, Gauge>,
     heartbeats_failed: Current<Pf, Counter>,
     checks_refused: Current<Pf, Gauge>,
@@ -97,6 +99,8 @@ impl Metrics {
             unhealthy: Current::default(),
             withheld: Current::default(),
             leaked: Gauge::default(),
+            reloads: Family::default(),
+            stale: Gauge::default(),
             sick: Current::default(),
             heartbeats_failed: Current::default(),
             checks_refused: Current::default(),
@@ -193,6 +197,16 @@ impl Metrics {
             "VFs that are open although no pod holds them",
             self.leaked.clone(),
         );
+        registry.register(
+            "config_reloads",
+            "How often the configuration file was read anew, and whether it could be used",
+            self.reloads.clone(),
+        );
+        registry.register(
+            "config_stale",
+            "Whether the configuration file cannot be used, so that what it said before holds",
+            self.stale.clone(),
+        );
     }
 
     fn register_the_pfs(&mut self) {
@@ -217,6 +231,13 @@ impl Metrics {
             "Errors of the PF, as its driver (device) and the PCI bus (bus) count them",
             self.errors.family.clone(),
         );
+    }
+
+    /// Counts that the configuration was read anew, and whether it could be used.
+    pub fn configured(&self, usable: bool) {
+        let result = if usable { "applied" } else { "refused" };
+        self.reloads.get_or_create(&Reloaded { result }).inc();
+        self.stale.set(i64::from(!usable));
     }
 
     /// All of it in the text form of `OpenMetrics`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use device_plugin::cdi::Owner;
 use passthrough::{NumberedPrefix, VfioInterface, clash};
-use qat_policy::{PoolName, PoolNames, ResourceNames};
+use qat_policy::{AllocationPolicy, PoolName, PoolNames, ResourceNames, Selector};
 
 use super::{CdiMode, PoolProblem};
 use crate::resource_name;
@@ -15,10 +15,16 @@ const USUAL_PREFIX: &str = "QAT";
 /// What an operator says of a pool. What is `None` is as it is for every pool, or as usual.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PoolRule {
-    /// The pool, by the name that its services give; `None` for every pool.
+    /// The pool, by the name that its services give.
     pub pool: Option<PoolName>,
-    /// What the pool is called instead.
+    /// The VFs of a pool that there is not by itself; it needs a `name`. A rule with neither is for every pool.
+    pub select: Option<Selector>,
+    /// What the pool is called.
     pub name: Option<PoolName>,
+    /// Which free VFs a pod gets first.
+    pub policy: Option<AllocationPolicy>,
+    /// Whether the kubelet hears at which NUMA node a VF is.
+    pub topology: Option<bool>,
     /// The nodes that a container gets.
     pub interface: Option<VfioInterface>,
     /// How much of CDI there is.
@@ -43,6 +49,10 @@ pub enum Numbering {
 pub struct PoolSettings {
     /// The nodes that a container gets.
     pub interface: VfioInterface,
+    /// Which free VFs a pod gets first.
+    pub policy: AllocationPolicy,
+    /// Whether the kubelet hears at which NUMA node a VF is.
+    pub topology: bool,
     /// How much of CDI there is.
     pub cdi: CdiMode,
     /// Whose nodes are in a container, where CDI is applied.
@@ -58,6 +68,8 @@ pub struct PoolConfig {
     /// By the name that the pool is called.
     by_name: BTreeMap<PoolName, PoolRule>,
     renamed: BTreeMap<PoolName, PoolName>,
+    /// Pools with VFs that the operator chose, in the order of the rules.
+    selected: Vec<(Selector, PoolName)>,
 }
 
 impl PoolConfig {
@@ -70,12 +82,14 @@ impl PoolConfig {
         check_once(&rules)?;
         let mut config = Self::default();
         for (number, rule) in (1..).zip(rules) {
-            match rule.pool.clone() {
-                None => match rule.name.clone() {
+            match (rule.pool.clone(), rule.select.clone()) {
+                (Some(_), Some(_)) => return Err(PoolProblem::PoolAndSelect { rule: number }),
+                (Some(pool), None) => config.add(pool, rule)?,
+                (None, Some(select)) => config.select(number, select, rule)?,
+                (None, None) => match rule.name.clone() {
                     Some(name) => return Err(PoolProblem::NameOfAll { rule: number, name }),
                     None => config.every = rule,
                 },
-                Some(pool) => config.add(pool, rule)?,
             }
         }
         config.check_names()?;
@@ -100,16 +114,67 @@ impl PoolConfig {
     pub fn names(&self, spelling: ResourceNames) -> PoolNames {
         PoolNames {
             spelling,
+            selected: self.selected.clone(),
             renamed: self.renamed.clone(),
         }
     }
 
+    /// The same with another order in which free VFs are given, for pools of which no rule says one.
+    #[must_use]
+    pub fn with_policy(mut self, policy: AllocationPolicy) -> Self {
+        self.every.policy.get_or_insert(policy);
+        self
+    }
+
+    /// Pools with VFs that the operator chose, in the order in which they choose.
+    #[must_use]
+    pub fn selected(&self) -> &[(Selector, PoolName)] {
+        &self.selected
+    }
+
+    /// The rules for single pools, by the name that each pool is called.
+    pub fn named(&self) -> impl Iterator<Item = &PoolName> {
+        self.by_name.keys()
+    }
+
+    fn select(
+        &mut self,
+        number: usize,
+        selector: Selector,
+        rule: PoolRule,
+    ) -> Result<(), PoolProblem> {
+        let Some(name) = rule.name.clone() else {
+            return Err(PoolProblem::NoName {
+                rule: number,
+                selector: Box::new(selector),
+            });
+        };
+        if self.by_name.contains_key(&name) {
+            return Err(PoolProblem::NameTwice { name });
+        }
+        let mut before = self.selected.iter();
+        if let Some((first, taker)) = before.find(|(first, _)| first.covers(&selector)) {
+            return Err(PoolProblem::Covered {
+                name,
+                selector: Box::new(selector),
+                taker: taker.clone(),
+                first: Box::new(first.clone()),
+            });
+        }
+        self.selected.push((selector, name.clone()));
+        self.by_name.insert(name, rule);
+        Ok(())
+    }
+
     fn add(&mut self, pool: PoolName, rule: PoolRule) -> Result<(), PoolProblem> {
         let name = rule.name.clone().unwrap_or_else(|| pool.clone());
-        if let Some(other) = self.by_name.get(&name).and_then(|rule| rule.pool.clone()) {
-            let one = other;
-            let other = pool;
-            return Err(PoolProblem::SameName { one, other, name });
+        match self.by_name.get(&name).map(|rule| rule.pool.clone()) {
+            Some(Some(one)) => {
+                let other = pool;
+                return Err(PoolProblem::SameName { one, other, name });
+            }
+            Some(None) => return Err(PoolProblem::NameTwice { name }),
+            None => {}
         }
         if name != pool {
             self.renamed.insert(pool, name.clone());
@@ -123,6 +188,8 @@ impl PoolConfig {
         let numbering = rule.numbering.as_ref().or(every.numbering.as_ref());
         PoolSettings {
             interface: rule.interface.or(every.interface).unwrap_or_default(),
+            policy: rule.policy.or(every.policy).unwrap_or_default(),
+            topology: rule.topology.or(every.topology).unwrap_or(true),
             cdi: rule.cdi.or(every.cdi).unwrap_or_default(),
             owner: rule.owner.or(every.owner).unwrap_or_default(),
             numbered_prefix: match numbering {
@@ -139,6 +206,12 @@ impl PoolConfig {
             if name.is_of_services() && !self.renamed.contains_key(name) {
                 let (pool, name) = (pool.clone(), name.clone());
                 return Err(PoolProblem::NameOfServices { pool, name });
+            }
+        }
+        for (_, name) in &self.selected {
+            if name.is_of_services() && !self.renamed.contains_key(name) {
+                let name = name.clone();
+                return Err(PoolProblem::SelectedOfServices { name });
             }
         }
         for (one, other) in pairs(&self.by_name) {
@@ -200,7 +273,7 @@ impl Default for PoolSettings {
 
 fn check_once(rules: &[PoolRule]) -> Result<(), PoolProblem> {
     let mut seen: BTreeMap<Option<&PoolName>, usize> = BTreeMap::new();
-    for (second, rule) in (1..).zip(rules) {
+    for (second, rule) in (1..).zip(rules).filter(|(_, rule)| rule.select.is_none()) {
         if let Some(first) = seen.insert(rule.pool.as_ref(), second) {
             let pool = rule.pool.clone();
             return Err(PoolProblem::Twice {

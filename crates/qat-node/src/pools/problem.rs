@@ -1,7 +1,7 @@
 //! What can be wrong with rules for pools.
 
 use passthrough::NumberedPrefix;
-use qat_policy::PoolName;
+use qat_policy::{PoolName, Selector};
 use thiserror::Error;
 
 /// Why rules for pools cannot be used. `rule` is the number of a rule as it stands in the file, from 1.
@@ -25,6 +25,52 @@ pub enum PoolProblem {
     NameOfAll {
         /// The rule.
         rule: usize,
+        /// The name.
+        name: PoolName,
+    },
+    /// A rule is for a pool that there is, and for one that it makes.
+    #[error(
+        "pool rule {rule} has both `pool` and `select`; with `select` a pool is made, so leave `pool` out"
+    )]
+    PoolAndSelect {
+        /// The rule.
+        rule: usize,
+    },
+    /// A pool that a rule makes has no name.
+    #[error("pool rule {rule} selects VFs ({selector}) and has no `name` for their pool")]
+    NoName {
+        /// The rule.
+        rule: usize,
+        /// What it selects.
+        selector: Box<Selector>,
+    },
+    /// A rule makes a pool that another rule makes or names.
+    #[error("two pool rules make or name a pool `{name}`; give each its own `name`")]
+    NameTwice {
+        /// The name.
+        name: PoolName,
+    },
+    /// A rule would never be reached.
+    #[error(
+        "pool `{name}` ({selector}) would never get a VF, as `{taker}` ({first}) stands before it and takes them all; put the \
+         closer rule first"
+    )]
+    Covered {
+        /// The pool that would be empty.
+        name: PoolName,
+        /// What it selects.
+        selector: Box<Selector>,
+        /// The pool that takes all.
+        taker: PoolName,
+        /// What that one selects.
+        first: Box<Selector>,
+    },
+    /// A pool that a rule makes is called as VFs with some services are.
+    #[error(
+        "a pool with selected VFs cannot be called `{name}`, as that is what VFs with these services are called; choose another \
+         `name`, or give that pool one too"
+    )]
+    SelectedOfServices {
         /// The name.
         name: PoolName,
     },

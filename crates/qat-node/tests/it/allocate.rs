@@ -8,8 +8,7 @@ use device_plugin::{AllocateError, DeviceId, DevicePlugin as _, PreferRequest};
 use node_sim::{Change, Machine, Profile};
 use passthrough::VfioInterface;
 use qat_node::pools::PoolSettings;
-use qat_node::{Described, Given, NodeState, PoolBackend, Recheck, resource_name};
-use qat_policy::AllocationPolicy;
+use qat_node::{Described, Given, Known, NodeState, PoolBackend, Recheck, Terms, resource_name};
 use sysfs_pci::PciAddress;
 use tokio::sync::{mpsc, watch};
 
@@ -27,15 +26,17 @@ pub(crate) fn backend_with(
 ) -> PoolBackend {
     let state = judged(&NodeState::default(), &site.look());
     let pool = state.pools.keys().next().unwrap().clone();
-    let devices = state.device_set(&pool);
+    let devices = state.device_set(&pool, true);
     PoolBackend {
         resource: resource_name(&pool).unwrap(),
         pool,
-        policy: AllocationPolicy::None,
-        settings,
+        terms: watch::Sender::new(Terms {
+            settings,
+            recheck: Arc::new(Recheck::new(&site.settings.roots, &site.settings.rules())),
+        })
+        .subscribe(),
         described,
         given: Arc::<Given>::default(),
-        recheck: Arc::new(Recheck::new(&site.settings.roots, &site.settings.rules())),
         state: watch::Sender::new(Arc::new(state)).subscribe(),
         devices: watch::Sender::new(Arc::new(devices)).subscribe(),
         handed_out: mpsc::unbounded_channel().0,
@@ -170,11 +171,14 @@ async fn what_a_look_withholds_is_refused_at_once() {
                 .collect();
             assert!(withheld.contains(vf), "{change:?}");
             let recheck = Recheck::new(&site.settings.roots, &site.settings.rules());
+            let seen = Known {
+                pf: known.pf,
+                index: known.index,
+                numa_node: known.numa_node,
+            };
             for vf in withheld {
                 assert!(
-                    recheck
-                        .vf(vf, pool, known.pf, VfioInterface::Group)
-                        .is_err(),
+                    recheck.vf(vf, pool, &seen, VfioInterface::Group).is_err(),
                     "{vf} with {change:?}"
                 );
             }

@@ -2,16 +2,19 @@
 
 use std::error::Error as _;
 use std::fs::{create_dir, write};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use qat_node::Calm;
-use qat_node::config::{OldInit, read_config};
-use qat_policy::Family;
+use qat_node::config::{NodeConfig, OldInit, read_config};
+use qat_node::pools::CdiMode;
 use qat_policy::health::HealthRules;
 use qat_policy::provision::{DriverGoal, Rule, VfsGoal};
+use qat_policy::{AllocationPolicy, Family, ResourceNames, Services, Traits};
+use sysfs_pci::VfIndex;
 
 fn error(text: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
@@ -67,14 +70,14 @@ fn health_is_judged_as_usual_unless_it_is_told_otherwise() {
         read_config(&path).unwrap()
     };
     let usual = read("version: 1\n");
-    assert_eq!(usual.health(), HealthRules::default());
-    assert_eq!(usual.calm(), Calm::default());
+    assert_eq!(usual.health(None), HealthRules::default());
+    assert_eq!(usual.calm(None), Calm::default());
     let documented = "version: 1
 health: { heartbeat: on, checkInterval: 2s, goodChecks: 3, falls: 3, quiet: 1m }
 ";
     let documented = read(documented);
-    assert_eq!(documented.health(), usual.health());
-    assert_eq!(documented.calm(), usual.calm());
+    assert_eq!(documented.health(None), usual.health(None));
+    assert_eq!(documented.calm(None), usual.calm(None));
     let other = "version: 1
 health:
   heartbeat: false
@@ -89,12 +92,12 @@ health:
         check_interval: Duration::from_millis(500),
         good_checks: 5,
     };
-    assert_eq!(other.health(), health);
+    assert_eq!(other.health(None), health);
     let calm = Calm {
         falls: 1,
         quiet: Duration::from_secs(10),
     };
-    assert_eq!(other.calm(), calm);
+    assert_eq!(other.calm(None), calm);
     for (text, says) in [
         (
             "checkInterval: soon",
@@ -309,4 +312,147 @@ proptest! {
             let _read = read_config(Path::new(&dir.path().join("qat.conf")));
         }
     }
+}
+
+fn good(text: &str) -> NodeConfig {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    write(&path, text).unwrap();
+    read_config(&path).unwrap()
+}
+
+#[test]
+fn what_a_node_offers_is_that_of_its_overrides() {
+    let config = good(
+        "version: 1
+offer: { maxDevices: 8, allocationPolicy: packed }
+admin: { listen: '127.0.0.1:9746' }
+health: { falls: 5 }
+overrides:
+  - nodes: ['edge-*']
+    offer: { maxDevices: 4 }
+    health: { quiet: 5m }
+  - nodes: [edge-1]
+    offer: { maxDevices: 2 }
+",
+    );
+    let most = |node| config.offer(node).max_devices.map(NonZeroUsize::get);
+    assert_eq!(most(None), Some(8));
+    assert_eq!(most(Some("core-1")), Some(8));
+    assert_eq!(most(Some("edge-7")), Some(4));
+    assert_eq!(most(Some("edge-1")), Some(2), "the last wins");
+    let edge = config.offer(Some("edge-1"));
+    assert_eq!(edge.allocation_policy, Some(AllocationPolicy::Packed));
+    let calm = config.calm(Some("edge-1"));
+    assert_eq!((calm.falls, calm.quiet), (5, Duration::from_mins(5)));
+    assert!(config.admin(Some("edge-1")).listen.is_some());
+    assert!(config.names_nodes());
+    assert!(!good("version: 1").names_nodes());
+}
+
+#[test]
+fn a_pool_of_selected_vfs_comes_before_those_of_services() {
+    let config = good(
+        "version: 1
+pools:
+  - cdi: spec
+  - name: fast
+    select: { pf: [0000:6b:00.0], vfs: 0-7 }
+    topology: off
+    allocationPolicy: balanced
+  - name: rest
+    nodes: [edge-1]
+    select: { family: 4xxx }
+  - pool: dc
+    name: compress
+",
+    );
+    let pools = config.pools(None).unwrap();
+    let names = pools.names(ResourceNames::Canonical);
+    let services = Services::parse("dc").unwrap();
+    let vf = |index| Traits {
+        family: Some(Family::Gen4_4xxx),
+        pf: "0000:6b:00.0".parse().ok(),
+        index: Some(VfIndex::new(index)),
+        numa_node: None,
+        services: Some(&services),
+    };
+    let name = |index| names.of(&vf(index)).unwrap().to_string();
+    assert_eq!((name(7).as_str(), name(8).as_str()), ("fast", "compress"));
+    let fast = pools.of(&"fast".parse().unwrap());
+    assert_eq!((fast.topology, fast.cdi), (false, CdiMode::Spec));
+    assert_eq!(fast.policy, AllocationPolicy::Balanced);
+    let edge = config.pools(Some("edge-1")).unwrap();
+    let names = edge.names(ResourceNames::Canonical);
+    assert_eq!(names.of(&vf(8)).unwrap().as_str(), "rest");
+}
+
+#[test]
+fn pools_that_cannot_be() {
+    for (pools, parts) in [
+        (
+            "[{ select: { family: 4xxx } }]",
+            &["rule 1", "family 4xxx", "no `name`"][..],
+        ),
+        (
+            "[{ pool: dc, name: x, select: {} }]",
+            &["both `pool` and `select`"],
+        ),
+        (
+            "[{ name: cy, select: { numaNode: 0 } }]",
+            &["cannot be called `cy`"],
+        ),
+        (
+            "[{ name: a, select: { family: 4xxx } }, { name: b, select: { family: 4xxx, vfs: 0-3 } }]",
+            &[
+                "`b` (family 4xxx, VFs 0-3) would never get a VF",
+                "`a` (family 4xxx)",
+            ],
+        ),
+        (
+            "[{ name: a, select: { vfs: 0-3 } }, { name: a, select: { vfs: 4-7 } }]",
+            &["a pool `a`"],
+        ),
+        (
+            "[{ name: a.b, select: { vfs: 0-3 } }, { name: a_b, select: { vfs: 4-7 } }]",
+            &["PCIDEVICE_QAT_INTEL_COM_A_B"],
+        ),
+        (
+            "[{ name: x, select: { vfs: 7-0 } }]",
+            &["line 2", "`7-0` is no range of VFs"],
+        ),
+        (
+            "[{ name: x, nodes: ['edge-*'], select: { vfs: 0 } }, { name: x, select: { vfs: 1 } }]",
+            &["on node `edge-*`", "a pool `x`"],
+        ),
+    ] {
+        let text = error(&format!("version: 1\npools: {pools}\n"));
+        for part in parts {
+            assert!(text.contains(part), "`{part}` is not in `{text}`");
+        }
+    }
+}
+
+#[test]
+fn a_word_that_was_probably_meant_is_named() {
+    let text = error("version: 1\noffer:\n  maxDevice: 3\n");
+    assert!(text.contains("did you mean `maxDevices`?"), "{text}");
+    assert!(text.contains("line 3"), "{text}");
+    let text = error("version: 1\nhealth:\n  goodChecks: many\n");
+    assert!(text.contains("line 3"), "{text}");
+}
+
+/// A `ConfigMap` has at most 1 MiB. One that is nearly full is read; a larger file is none.
+#[test]
+fn a_file_of_a_megabyte() {
+    let rule = "  - { nodes: [node-with-a-long-name], services: dc }\n";
+    let many = rule.repeat((1 << 20) / rule.len() - 2);
+    let text = format!("version: 1\nprovisioning:\n{many}");
+    assert!(text.len() > (1 << 20) - 500);
+    assert!(good(&text).rules().len() > 15_000);
+    let more = text
+        + "# one line too much, and then some more\n"
+            .repeat(30)
+            .as_str();
+    assert!(error(&more).contains("more than 1 MiB"));
 }

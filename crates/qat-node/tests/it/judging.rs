@@ -123,7 +123,7 @@ fn an_unreadable_pf_costs_no_topology() {
         let then = &first.pools[&generic][vf];
         assert_eq!((now.numa_node, now.pf), (then.numa_node, then.pf), "{vf}");
     }
-    let set = second.device_set(&generic);
+    let set = second.device_set(&generic, true);
     assert!(set.iter().all(|device| !device.numa_nodes.is_empty()));
 }
 
@@ -135,7 +135,7 @@ fn a_cap_keeps_those_that_were_advertised() {
         driver: None,
     });
     let mut site = Site::new(machine);
-    site.settings.cap = NonZeroUsize::new(4);
+    site.wish(|wishes| wishes.rules.cap = NonZeroUsize::new(4));
     let mut looker = Looker::new(&site.settings.roots, site.settings.rules());
     let first = judged(
         &NodeState::default(),
@@ -152,7 +152,7 @@ fn a_cap_keeps_those_that_were_advertised() {
 #[test]
 fn a_cap_is_never_exceeded_and_never_takes_back() {
     let mut site = Site::new(Machine::profile(Profile::C62x));
-    site.settings.cap = NonZeroUsize::new(4);
+    site.wish(|wishes| wishes.rules.cap = NonZeroUsize::new(4));
     let mut looker = Looker::new(&site.settings.roots, site.settings.rules());
     let vf = site.node.vfs()[0];
     let first = judged(
@@ -194,7 +194,7 @@ fn the_same_state_gives_the_same_list() {
     let first = judged(&NodeState::default(), &site.look());
     let again = judged(&first, &site.look());
     assert_eq!(first, again);
-    assert_eq!(first.device_set(&cy()), again.device_set(&cy()));
+    assert_eq!(first.device_set(&cy(), true), again.device_set(&cy(), true));
     let look = site.look();
     assert_eq!(
         facts(&look, &first, &Ledger::default()),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use node_sim::{Machine, SimNode};
 use qat_node::hints::Pace;
-use qat_node::{Calm, Ledger, Look, Looker, NodeSettings, NodeState, Roots};
-use qat_policy::health::HealthRules;
-use qat_policy::{AllocationPolicy, Family, ResourceNames, VfDrivers};
+use qat_node::{Calm, Ledger, Look, Looker, NodeSettings, NodeState, Roots, Wishes};
+use qat_policy::{Rules, VfDrivers};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -33,15 +32,15 @@ impl Site {
             roots: Roots::new(node.sysfs(), node.dev())
                 .with_kubelet(node.kubelet_dir())
                 .with_cdi(dir.path().join("cdi")),
-            families: Family::all().iter().copied().collect(),
-            drivers,
-            names: ResourceNames::Canonical.into(),
-            pools: Arc::default(),
-            cap: None,
-            policy: AllocationPolicy::None,
+            wishes: Wishes {
+                rules: Rules {
+                    drivers,
+                    ..Rules::default()
+                },
+                ..Wishes::default()
+            }
+            .fixed(),
             pace: Pace::AsNeeded,
-            health: HealthRules::default(),
-            calm: Calm::default(),
             metrics: Arc::default(),
             state_dir: dir.path().join("state"),
             binding: None,
@@ -53,6 +52,13 @@ impl Site {
             looker,
             _dir: dir,
         }
+    }
+
+    /// Has the operator wish for something else.
+    pub(crate) fn wish(&mut self, change: impl FnOnce(&mut Wishes)) {
+        let mut wishes = Wishes::clone(&self.settings.wishes.borrow());
+        change(&mut wishes);
+        self.settings.wishes = wishes.fixed();
     }
 
     pub(crate) fn look(&mut self) -> Look {

@@ -198,7 +198,7 @@ impl Filed {
             interface: Some(interface),
             ..PoolRule::default()
         };
-        site.settings.pools = Arc::new(PoolConfig::new(vec![rule]).unwrap());
+        site.wish(|wishes| wishes.pools = Arc::new(PoolConfig::new(vec![rule]).unwrap()));
         fs::create_dir(&site.settings.roots.cdi).unwrap();
         let cdi = CdiFiles::new(&site.settings);
         let state = judged(&NodeState::default(), &site.look());
@@ -231,7 +231,7 @@ impl Filed {
 
     fn backend(&mut self) -> PoolBackend {
         let pool = self.state.pools.keys().next().unwrap().clone();
-        let settings = self.site.settings.pools.of(&pool);
+        let settings = self.site.settings.wishes.borrow().pools.of(&pool);
         let described = self.cdi.described();
         backend_with(&mut self.site, settings, described)
     }
@@ -287,7 +287,7 @@ fn a_character_device_that_is_only_in_sysfs_is_said() {
         interface: Some(VfioInterface::Both),
         ..PoolRule::default()
     };
-    site.settings.pools = Arc::new(PoolConfig::new(vec![rule]).unwrap());
+    site.wish(|wishes| wishes.pools = Arc::new(PoolConfig::new(vec![rule]).unwrap()));
     let look = site.look();
     let state = judged(&NodeState::default(), &look);
     let facts = CdiFiles::new(&site.settings).tend(&look.inventory, &state);

@@ -91,7 +91,7 @@ fn what_a_pool_chooses_is_what_it_pays() {
         (with(Some(VfioInterface::Cdev), CdiMode::Field), 9),
     ] {
         let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
-        site.settings.pools = Arc::new(PoolConfig::new(vec![rule]).unwrap());
+        site.wish(|wishes| wishes.pools = Arc::new(PoolConfig::new(vec![rule]).unwrap()));
         fs::create_dir(&site.settings.roots.cdi).unwrap();
         let look = site.look();
         let state = judged(&NodeState::default(), &look);

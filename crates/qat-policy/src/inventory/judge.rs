@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sysfs_pci::{DriverName, Function, IommuGroupId, PciAddress, Role};
+use sysfs_pci::{DriverName, Function, IommuGroupId, PciAddress, Role, VfIndex};
 use vfio_host::{Member, VfioDrivers, Viability};
 
 use super::pf::{Pf, sentence};
@@ -11,6 +11,7 @@ use super::vf::{Standing, Vf};
 use super::{Facts, Rules};
 use crate::family::{Family, FamilySpec};
 use crate::names::PoolName;
+use crate::selector::Traits;
 use crate::services::Services;
 use crate::vf_drivers::VfDrivers;
 
@@ -30,6 +31,7 @@ pub(super) fn look(
         function,
         spec: family.spec(),
         pf,
+        index,
         pfs,
         facts,
         rules,
@@ -90,6 +92,7 @@ struct Judge<'a> {
     function: &'a Function,
     spec: &'static FamilySpec,
     pf: Option<PciAddress>,
+    index: Option<VfIndex>,
     pfs: &'a BTreeMap<PciAddress, Pf>,
     facts: &'a Facts<'a>,
     rules: &'a Rules,
@@ -114,7 +117,13 @@ impl<'a> Judge<'a> {
             VfDrivers::Uio(_) => self.check_uio()?,
         }
         let services = self.services()?;
-        let named = self.rules.names.of(services);
+        let named = self.rules.names.of(&Traits {
+            family: Some(self.spec.family),
+            pf: self.pf,
+            index: self.index,
+            numa_node: self.facts.snapshot.numa_node(self.function.address),
+            services,
+        });
         named.map_err(|error| self.unknown_services(sentence(&error)))
     }
 

@@ -45,7 +45,7 @@ pub use self::changes::{Change, changes};
 pub use self::goal::{PfGoal, UnknownVfDriver, VfDriver, VfsGoal};
 pub use self::plan::{PfPlan, plan};
 pub use self::refusal::{InUse, PfRefusal};
-pub use self::rules::{DriverGoal, Rule, RuleProblem, goals};
+pub use self::rules::{DriverGoal, Rule, RuleProblem, goals, is_for_node};
 pub use self::state::{DeviceState, PfState, VfState, VfUse};
 pub use self::step::PfStep;
 pub use self::undo::{PfBefore, plan_undo};

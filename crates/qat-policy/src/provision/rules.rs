@@ -230,14 +230,19 @@ impl Rule {
     }
 
     fn is_for(&self, node: Option<&str>) -> bool {
-        self.nodes.is_empty()
-            || node.is_some_and(|node| self.nodes.iter().any(|glob| matches(glob, node)))
+        is_for_node(&self.nodes, node)
     }
 
     fn selects(&self, pf: PciAddress, family: Family) -> bool {
         self.pf.is_none_or(|wanted| wanted == pf)
             && self.family.is_none_or(|wanted| wanted == family)
     }
+}
+
+/// Whether what names these nodes, with `*` and `?`, is for a node. What names none is for every node, and a node whose name is
+/// not known is none of those that are named.
+pub fn is_for_node(globs: &[String], node: Option<&str>) -> bool {
+    globs.is_empty() || node.is_some_and(|node| globs.iter().any(|glob| matches(glob, node)))
 }
 
 /// Whether a name fits a pattern with `*` (any text) and `?` (any character).

@@ -7,8 +7,8 @@ use sysfs_pci::{DriverName, PciAddress, fs};
 
 use super::commands::is_stuck;
 use super::{BindRefusal, Failure};
-use crate::node::verified_group_node;
-use crate::{Host, HostError, VfioDrivers, Viability, read_group};
+use crate::node::{is_announced, verified_group_node};
+use crate::{Host, HostError, NodeError, VfioDrivers, Viability, read_group};
 
 /// The first pause between two looks; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
@@ -65,6 +65,9 @@ pub(super) fn has_driver(
 }
 
 /// Checks that VFIO can give the function out: its group, who else is in it, the node.
+///
+/// A privileged container has the nodes that the host had when it started, and no new ones come unless `/dev/vfio` is mounted. So where
+/// a node is missing it is enough that sysfs has the group's device: the kernel has made the node then.
 pub(super) fn is_usable(
     host: &Host,
     address: PciAddress,
@@ -78,7 +81,8 @@ pub(super) fn is_usable(
     if let Viability::Blocked { by } = members.viability(vfio) {
         return Err(Failure::NotViable(BindRefusal::NotViable { group, by }));
     }
-    verified_group_node(&host.sysfs, &host.dev, group)
-        .map(drop)
-        .map_err(Failure::Node)
+    match verified_group_node(&host.sysfs, &host.dev, group) {
+        Err(NodeError::Missing { .. }) if is_announced(&host.sysfs, group) => Ok(()),
+        node => node.map(drop).map_err(Failure::Node),
+    }
 }
