@@ -21,6 +21,7 @@ mod names;
 mod plugins;
 mod profiles;
 mod provision;
+mod reload;
 mod render;
 mod restart;
 mod rivals;

@@ -54,10 +54,17 @@ impl Daemon {
     /// When the binary is missing, stale or cannot be started.
     pub fn run(name: &str, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut command = Command::new(binary(name)?);
+        command.env_clear().envs(env.iter().copied()).args(args);
+        Self::spawn(name, command)
+    }
+
+    /// Starts a command that becomes a plugin of this name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn spawn(name: &str, mut command: Command) -> anyhow::Result<Self> {
         command
-            .env_clear()
-            .envs(env.iter().copied())
-            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,4 +1,4 @@
-//! Tests in a user and network namespace of their own, where an ordinary user may make the kernel's events.
+//! Tests in user, network and mount namespaces of their own, where an ordinary user may make the kernel's events and mount.
 
 use std::env;
 use std::fs::OpenOptions;
@@ -19,12 +19,16 @@ const INSIDE: &str = "TESTS_INSIDE_NAMESPACE";
 pub fn in_a_namespace(test: &str) -> anyhow::Result<()> {
     let unshare = |program: &str| {
         let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--net", "--", program]);
+        let own = ["--user", "--map-root-user", "--net", "--mount"];
+        command.args(own).args(["--", program]);
         command
     };
     let possible = unshare("true").output();
     if !possible.is_ok_and(|output| output.status.success()) {
-        return skip(test, "no user and network namespaces of one's own here");
+        return skip(
+            test,
+            "no user, network and mount namespaces of one's own here",
+        );
     }
     let myself = env::current_exe().context("who am I")?;
     let myself = myself.to_str().context("a path of text")?;
