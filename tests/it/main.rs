@@ -8,6 +8,7 @@
 
 mod admin;
 mod bad_input;
+mod book;
 mod check;
 mod consumers;
 mod deploy;

@@ -157,7 +157,11 @@ fn bind(from: &Path, to: &Path, read_only: bool) {
     let mount = |args: &[&str]| {
         let output = Command::new("mount").args(args).arg(to).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "mount {args:?} {}: {text}", to.display());
+        assert!(
+            output.status.success(),
+            "mount {args:?} {}: {text}",
+            to.display()
+        );
     };
     mount(&["--rbind", from.to_str().unwrap()]);
     if read_only {
