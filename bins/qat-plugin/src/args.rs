@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::ConfigArgs;
 use crate::extended_resource::ExtendedResourceArgs;
+use crate::leave::LeaveArgs;
 use crate::provision::ProvisionArgs;
 
 /// Offers the Intel QuickAssist (QAT) virtual functions of this node to Kubernetes.
@@ -135,6 +136,10 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Prints the patch that adds a resource to a node by hand, or removes one that is left at 0; changes nothing
     ExtendedResource(ExtendedResourceArgs),
+    /// Removes what a plugin that has ended has left on this node: sockets, CDI files, its state
+    ///
+    /// For a node that no plugin comes back to: one that starts anew, or a container that does, has use for these files.
+    Leave(LeaveArgs),
     /// Gives commands that may block to the kernel, for another process of this program
     #[command(hide = true)]
     Worker,

@@ -9,7 +9,7 @@ use clap::Parser as _;
 
 use crate::args::{Command, Line};
 use crate::config::What;
-use crate::{compat, config, daemon, extended_resource, provision, settings, worker};
+use crate::{compat, config, daemon, extended_resource, leave, provision, settings, worker};
 
 /// Does what the command line asks for.
 ///
@@ -36,6 +36,10 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         Some(Command::ExtendedResource(command)) => {
             return print(&extended_resource::text(command)?);
         }
+        Some(Command::Leave(command)) => {
+            let roots = settings::roots(&args.places)?;
+            return leave::run(command, &args.places, &roots);
+        }
         None => {}
     }
     let mut settings = read()?;
@@ -44,7 +48,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
 }
 
 /// Says something to who has asked.
-fn print(text: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn print(text: &str) -> anyhow::Result<ExitCode> {
     let written = io::stdout().lock().write_all(text.as_bytes());
     written.context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)

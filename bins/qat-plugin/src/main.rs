@@ -7,6 +7,7 @@ mod compat;
 mod config;
 mod daemon;
 mod extended_resource;
+mod leave;
 mod provision;
 mod reload;
 mod settings;

@@ -129,6 +129,25 @@ impl SpecDir {
         self.remove_if(|file| !kept.contains(file))
     }
 
+    /// The files that we wrote, by whatever version. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`DirError::Io`].
+    pub fn written(&self) -> Result<Vec<PathBuf>, DirError> {
+        if self.lock()?.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut written = Vec::new();
+        for path in self.files()? {
+            let named = path.extension() == Some(OsStr::new(EXTENSION));
+            if named && matches!(self.look(&path)?, Found::Ours(_)) {
+                written.push(path);
+            }
+        }
+        Ok(written)
+    }
+
     fn remove_if(&self, unwanted: impl Fn(&PathBuf) -> bool) -> Result<Vec<PathBuf>, DirError> {
         let Some(dir) = self.lock()? else {
             return Ok(Vec::new());
