@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use qat_policy::Family;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const CHART: &str = "deploy/helm/qat-plugin";
 
@@ -48,8 +48,11 @@ fn the_charts_rule_has_every_device() {
     let families = Family::all().iter().map(|family| {
         let spec = family.spec();
         let ids = [spec.pf.device, spec.vf.device];
-        (spec.name.to_owned(), ids.map(|id| format!("{id:04x}")).into())
+        (
+            spec.name.to_owned(),
+            ids.map(|id| format!("{id:04x}")).into(),
+        )
     });
-    let families: serde_json::Map<String, Value> = families.collect();
+    let families: Map<String, Value> = families.collect();
     is_up_to_date(&format!("{CHART}/files/pci-devices.json"), &families.into());
 }

@@ -21,6 +21,12 @@ fn manifest(path: &str) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// All objects of a file.
+fn objects(path: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    serde_saphyr::from_multiple(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
 /// The data of a `ConfigMap`, by its name.
 fn map(map: &Value) -> BTreeMap<String, BTreeMap<String, String>> {
     let data = map["data"].as_object().unwrap().iter();
@@ -141,4 +147,62 @@ async fn base_inside() {
         .await
         .unwrap();
     scene.end(daemon).await.unwrap();
+}
+
+#[test]
+fn what_the_chart_renders() {
+    in_a_namespace("manifests::chart_inside").unwrap();
+}
+
+/// Provisioning, then the plugin over a read-only /sys, with the configuration of the values: all from the golden file.
+#[tokio::test]
+#[ignore = "started by `what_the_chart_renders`"]
+async fn chart_inside() {
+    if !is_in_a_namespace() {
+        return;
+    }
+    let machine = Machine::profile(Profile::Xeon4xxx);
+    let pfs = machine.pfs();
+    let scene = Scene::new(machine.with_each(pfs, Change::NoVfs))
+        .await
+        .unwrap();
+    let kernel = scene.node.react().unwrap();
+    let objects = objects("deploy/golden/chart-everything.yaml");
+    let of = |kind: &str| objects.iter().find(|one| one["kind"] == kind).unwrap();
+    let (daemonset, maps) = (of("DaemonSet"), map(of("ConfigMap")));
+
+    let init = Container::new(daemonset, "initContainers", &maps);
+    let root = scene.node.root().join("init");
+    init.lay_out(&scene.node, &root);
+    let (status, log) = init
+        .start(&root, &["provision"], &[])
+        .ended(DEADLINE)
+        .await
+        .unwrap();
+    assert!(status.success(), "{log}");
+
+    let plugin = Container::new(daemonset, "containers", &maps);
+    let root = scene.node.root().join("container");
+    plugin.lay_out(&scene.node, &root);
+    let daemon = plugin.start(&root, &[], &[]);
+    // Its configuration: services for all PFs, and a pool of the first eight VFs of each.
+    let fast = "qat.intel.com/fast";
+    for resource in [CY, fast] {
+        scene
+            .kubelet
+            .wait_for(resource, healthy(32), DEADLINE)
+            .await
+            .unwrap();
+    }
+    assert!(
+        scene
+            .node
+            .root()
+            .join("var/run/cdi/qat.intel.com_fast.yaml")
+            .exists()
+    );
+    let pod = scene.kubelet.admit([(fast, 1)]).await.unwrap();
+    assert_eq!(pod.answer.envs["QAT0"], scene.node.vfs()[0].to_string());
+    scene.end(daemon).await.unwrap();
+    drop(kernel);
 }
