@@ -56,12 +56,12 @@ pub(crate) fn show(settings: &Settings) -> String {
     let mut text = String::new();
     let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(str::len).max().unwrap_or(0);
     let keys = width(&mut settings.told.iter().map(|told| told.key));
-    let values = width(&mut settings.told.iter().map(|told| told.value.as_str())).min(40);
+    let origins = width(&mut settings.told.iter().map(|told| told.from.as_str()));
     for told in &settings.told {
         let _infallible = writeln!(
             text,
-            "{:keys$}  {:values$}  {}",
-            told.key, told.value, told.from
+            "{:keys$}  {:origins$}  {}",
+            told.key, told.from, told.value
         );
     }
     let pools = &settings.wishes.pools;

@@ -123,3 +123,41 @@ fn a_patch_is_printed() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn what_holds_is_shown_with_where_it_is_from() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("bus/pci/devices")).unwrap();
+    let file = dir.path().join("config.yaml");
+    let text = "version: 1\noffer: { allocationPolicy: packed }\npools:\n  - name: fast\n    select: { vfs: 0-7 }\n    cdi: spec\n";
+    fs::write(&file, text).unwrap();
+    let output = plugin(&["--max-num-devices=3"])
+        .arg(format!("--sysfs-root={}", dir.path().display()))
+        .arg(format!("--config={}", file.display()))
+        .args(["config", "show"])
+        .env("VERBOSITY", "2")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let has = |key: &str, from: &str, value: &str| {
+        let line = text.lines().find(|line| line.starts_with(key));
+        let line = line.unwrap_or_else(|| panic!("no {key} in {text}"));
+        assert!(line.contains(from) && line.ends_with(value), "{line}");
+    };
+    has("offer.maxDevices", "-max-num-devices", "3");
+    has("offer.allocationPolicy", "file", "packed");
+    has("offer.resourceNames", "default", "canonical");
+    has("admin.verbosity", "VERBOSITY (for -v)", "2");
+    has("health.quiet", "default", "60s");
+    has(
+        "pool fast (VFs 0-7)",
+        "cdi spec, allocationPolicy packed",
+        "QAT",
+    );
+    has(
+        "every other pool",
+        "cdi off, allocationPolicy packed",
+        "QAT",
+    );
+}
