@@ -1,15 +1,12 @@
 //! From the command line to what is done.
 
 use std::env;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::args::{Command, Line};
-use crate::config::What;
-use crate::{compat, config, daemon, extended_resource, leave, provision, settings, worker};
+use crate::args::{Command, ConfigCommand, Line};
+use crate::{compat, config, daemon, extended_resource, leave, provision, say, settings, worker};
 
 /// Does what the command line asks for.
 ///
@@ -28,13 +25,13 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
             return provision::run(command, &args.places, &roots);
         }
         Some(Command::Config(command)) => {
-            return print(&match &command.what {
-                What::Check { file } => config::check(file)?,
-                What::Show => config::show(&read()?),
+            return say::text(&match &command.what {
+                ConfigCommand::Check { file } => config::check(file)?,
+                ConfigCommand::Show => config::show(&read()?),
             });
         }
         Some(Command::ExtendedResource(command)) => {
-            return print(&extended_resource::text(command)?);
+            return say::text(&extended_resource::text(command)?);
         }
         Some(Command::Leave(command)) => {
             let roots = settings::roots(&args.places)?;
@@ -45,11 +42,4 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let mut settings = read()?;
     settings.warnings.extend(typed.ignored.warning());
     daemon::run(settings, &read).map(|()| ExitCode::SUCCESS)
-}
-
-/// Says something to who has asked.
-pub(crate) fn print(text: &str) -> anyhow::Result<ExitCode> {
-    let written = io::stdout().lock().write_all(text.as_bytes());
-    written.context("cannot write to standard output")?;
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,34 +1,13 @@
 //! The command `config`: looks at a configuration without a machine.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Args, Subcommand};
 use qat_node::config::read_config;
 use qat_node::pools::PoolSettings;
 use qat_policy::PoolName;
 
 use crate::settings::Settings;
-
-/// What is to be done with a configuration.
-#[derive(Debug, Args)]
-pub(crate) struct ConfigArgs {
-    #[command(subcommand)]
-    pub(crate) what: What,
-}
-
-/// What can be done with a configuration.
-#[derive(Debug, Subcommand)]
-pub(crate) enum What {
-    /// Says whether a file can be used: all of it, on every node that it names, before a node has it
-    Check {
-        /// The file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Prints what holds and where each value is from: flags (before `config`), environment, file or default
-    Show,
-}
 
 /// What there is to say of a file that can be used.
 ///

@@ -5,39 +5,11 @@
 //! offers, patches the status of the node. This prints the patch and changes nothing.
 
 use anyhow::{Context as _, bail, ensure};
-use clap::{Args, ValueEnum};
 use device_plugin::ResourceName;
 use qat_node::RESOURCE_DOMAIN;
 use serde_json::json;
 
-/// What to print.
-#[derive(Debug, Args)]
-pub(crate) struct ExtendedResourceArgs {
-    /// What is to become of it
-    #[arg(value_enum)]
-    action: Action,
-
-    /// The resource, for example qat.intel.com/cy or cy
-    #[arg(value_name = "NAME")]
-    name: String,
-
-    /// How many there are to be; for `add`
-    #[arg(value_name = "COUNT")]
-    count: Option<u32>,
-
-    /// The node
-    #[arg(long, value_name = "NAME")]
-    node: String,
-}
-
-/// What becomes of a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Action {
-    /// It is added, or has another number
-    Add,
-    /// It is removed
-    Remove,
-}
+use crate::args::{Action, ExtendedResourceArgs};
 
 /// The patch, for kubectl and for curl.
 ///

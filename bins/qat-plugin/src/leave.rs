@@ -3,25 +3,11 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use clap::{Args, Parser as _};
+use clap::Parser as _;
 use qat_node::Roots;
 
-use crate::args::{Command, Line, Places};
-use crate::command::print;
-use crate::provision;
-
-/// What was typed after `leave`.
-#[derive(Debug, Args)]
-pub(crate) struct LeaveArgs {
-    /// Show what would be removed, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// First bring services, VFs and drivers back to what they were before the first change since the node was booted, as
-    /// `provision --undo` does
-    #[arg(long)]
-    undo: bool,
-}
+use crate::args::{Command, LeaveArgs, Line, Places};
+use crate::{provision, say};
 
 /// Leaves the node.
 ///
@@ -56,5 +42,5 @@ pub(crate) fn run(args: &LeaveArgs, places: &Places, roots: &Roots) -> anyhow::R
     if gone.is_empty() {
         text.push_str("nothing of a plugin is left here\n");
     }
-    print(&text)
+    say::text(&text)
 }

@@ -10,6 +10,7 @@ mod extended_resource;
 mod leave;
 mod provision;
 mod reload;
+mod say;
 mod settings;
 mod value;
 mod worker;

@@ -8,8 +8,8 @@ use qat_policy::Family;
 use qat_policy::provision::{PfGoal, Rule, goals as goals_of};
 use sysfs_pci::{PciAddress, SysfsRoot};
 
-use super::args::ProvisionArgs;
 use super::note;
+use crate::args::ProvisionArgs;
 use crate::settings::SettingsError;
 use qat_node::chain;
 

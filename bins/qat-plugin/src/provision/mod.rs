@@ -1,13 +1,12 @@
 //! The command `provision`.
 
-mod args;
 mod goals;
 mod progress;
 mod show;
 
 use std::collections::BTreeMap;
 use std::io::stdout;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -18,11 +17,9 @@ use sysfs_pci::PciAddress;
 use tokio::runtime::Builder;
 use vfio_host::{Host, StateDir};
 
-pub(crate) use self::args::ProvisionArgs;
-use self::args::StatePlace;
 use self::goals::{Goals, goals};
 use self::progress::Progress;
-use crate::args::Places;
+use crate::args::{Places, ProvisionArgs};
 use crate::worker;
 
 /// Where records are if nothing that outlives a container is mounted.
@@ -34,6 +31,15 @@ const PARTLY: u8 = 3;
 const REFUSED: u8 = 4;
 /// There was nothing to do.
 const UNCHANGED: u8 = 5;
+
+/// Where things are for this command, checked.
+#[derive(Debug)]
+struct StatePlace {
+    /// The directory of records and locks.
+    path: PathBuf,
+    /// Whether it goes away with the container.
+    fleeting: bool,
+}
 
 /// Provisions the PFs of this node, or shows what would be done.
 ///

@@ -76,15 +76,6 @@ pub(crate) struct ProvisionArgs {
     pub(crate) driver: Option<DriverGoal>,
 }
 
-/// Where things are for this command, checked.
-#[derive(Debug)]
-pub(crate) struct StatePlace {
-    /// The directory of records and locks.
-    pub(crate) path: PathBuf,
-    /// Whether it goes away with the container.
-    pub(crate) fleeting: bool,
-}
-
 fn on_off(text: &str) -> Result<bool, String> {
     match text {
         "on" | "true" => Ok(true),

@@ -4,14 +4,15 @@
     reason = "clap prints these comments as they are, and backticks look odd on a terminal"
 )]
 
+mod provision;
+mod small;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::ConfigArgs;
-use crate::extended_resource::ExtendedResourceArgs;
-use crate::leave::LeaveArgs;
-use crate::provision::ProvisionArgs;
+pub(crate) use self::provision::ProvisionArgs;
+pub(crate) use self::small::{Action, ConfigArgs, ConfigCommand, ExtendedResourceArgs, LeaveArgs};
 
 /// Offers the Intel QuickAssist (QAT) virtual functions of this node to Kubernetes.
 ///
