@@ -16,7 +16,6 @@ use sysfs_pci::PciAddress;
 use vfio_host::PROC;
 
 use crate::answer::Output;
-use crate::manifest::Runtime;
 
 /// Says what a QAT node has, and what is wrong with it.
 ///
@@ -179,6 +178,17 @@ pub(crate) struct Snapshot {
 
     #[command(flatten)]
     pub(crate) view: View,
+}
+
+/// Who is to use VFs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    /// Virtual machines of KubeVirt: what its own object needs, and a `VirtualMachineInstance`
+    Kubevirt,
+    /// Pods of Kata Containers: lines of its configuration, a `RuntimeClass` and a pod
+    Kata,
+    /// A pod with DPDK or qatlib
+    Dpdk,
 }
 
 /// What to print a manifest for.

@@ -10,7 +10,7 @@ use qat_policy::Standing;
 use qat_policy::health::Sickness;
 use sysfs_pci::{PciAddress, ScanError};
 
-use crate::checkup::{Finding, Kind};
+use crate::finding::{Finding, Kind};
 
 /// What its `state.json` says, if there is one of this boot.
 pub(crate) struct Known {

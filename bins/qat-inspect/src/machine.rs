@@ -10,7 +10,7 @@ use qat_policy::health::{Reading, Unclear};
 use qat_policy::{Reason, Standing, Vf};
 use sysfs_pci::{NumaNode, fs as sysfs};
 
-use crate::checkup::{Finding, Kind};
+use crate::finding::{Finding, Kind};
 use crate::site::Site;
 
 /// Words of the kernel's command line without which VFs could be used (`admin-guide/kernel-parameters`).

@@ -9,6 +9,7 @@ mod check;
 mod checkup;
 mod consumers;
 mod explain;
+mod finding;
 mod fit;
 mod groups;
 mod known;

@@ -3,21 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use clap::ValueEnum;
 use qat_node::{RESOURCE_DOMAIN, resource_text};
 
+use crate::args::Runtime;
 use crate::site::Site;
-
-/// Who is to use VFs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Runtime {
-    /// Virtual machines of KubeVirt: what its own object needs, and a `VirtualMachineInstance`
-    Kubevirt,
-    /// Pods of Kata Containers: lines of its configuration, a `RuntimeClass` and a pod
-    Kata,
-    /// A pod with DPDK or qatlib
-    Dpdk,
-}
 
 /// Prints it for a resource, or for all that this node offers.
 pub(crate) fn text(site: &Site, runtime: Runtime, wanted: Option<&str>) -> anyhow::Result<String> {

@@ -5,7 +5,8 @@ use qat_node::{Blind, GroupAnswer, NodeProbe};
 use sysfs_pci::IommuGroupId;
 use vfio_host::{ContainerFacts, ProbeError};
 
-use crate::checkup::{Checkup, Finding, Kind};
+use crate::checkup::Checkup;
+use crate::finding::{Finding, Kind};
 use crate::pods::view;
 use crate::site::Site;
 
