@@ -40,7 +40,7 @@ GOOD = {
         "extraArgs": ["-v=3"],
         "tolerations": [{"operator": "Exists"}],
         "securityContext": {"appArmorProfile": "RuntimeDefault"},
-        "nfd": {"rule": True, "onlyLabelled": True},
+        "nfd": {"rule": True, "labels": True, "onlyLabelled": True},
         "monitoring": {"podMonitor": True, "rules": True, "dashboard": True},
         "networkPolicy": {"from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
     },

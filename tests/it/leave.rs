@@ -19,6 +19,10 @@ fn leave(scene: &Scene, args: &[&str]) -> Output {
         .arg(format!("--dev-root={}", node.dev().display()))
         .arg(format!("--kubelet-dir={}", node.kubelet_dir().display()))
         .arg(format!("--cdi-dir={}", node.root().join("cdi").display()))
+        .arg(format!(
+            "--nfd-file={}",
+            node.root().join("labels").display()
+        ))
         .output()
         .unwrap()
 }
@@ -37,11 +41,21 @@ async fn what_a_plugin_has_left_goes_when_it_is_gone() {
         .daemon(&[
             &format!("--cdi-dir={}", cdi.display()),
             &format!("--config={}", config.display()),
+            &format!("--nfd-file={}", scene.node.root().join("labels").display()),
         ])
         .unwrap();
     let served = |view: &ResourceView| view.streaming && view.allocatable == 32;
     scene.kubelet.wait_for(CY, served, DEADLINE).await.unwrap();
 
+    let labels = fs::read_to_string(scene.node.root().join("labels")).unwrap();
+    assert_eq!(
+        labels,
+        "intel.feature.node.kubernetes.io/qat=true\n\
+         intel.feature.node.kubernetes.io/qat.family-4xxx=true\n\
+         intel.feature.node.kubernetes.io/qat.resource-cy=32\n\
+         intel.feature.node.kubernetes.io/qat.resource-dc=32\n\
+         intel.feature.node.kubernetes.io/qat.vfs=64\n"
+    );
     let refused = leave(&scene, &[]);
     assert_eq!(refused.status.code(), Some(1));
     let text = String::from_utf8(refused.stderr).unwrap();

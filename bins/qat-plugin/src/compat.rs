@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 
 /// Long options, which Go takes with a single dash too.
-const LONG: [&str; 17] = [
+const LONG: [&str; 18] = [
     "dpdk-driver",
     "kernel-vf-drivers",
     "max-num-devices",
@@ -25,6 +25,7 @@ const LONG: [&str; 17] = [
     "config",
     "admin",
     "cdi-dir",
+    "nfd-file",
 ];
 
 /// klog flags that are either there or not.

@@ -18,7 +18,8 @@ pub(crate) fn run(args: &LeaveArgs, places: &Places, roots: &Roots) -> anyhow::R
     let state_dir = places.state_dir.clone();
     let state_dir = state_dir.unwrap_or_else(|| roots.state_dir());
     // Whether a plugin is there is known before anything is touched.
-    let would = qat_node::leave(roots, &state_dir, true)?;
+    let labels = places.nfd_file.as_deref();
+    let would = qat_node::leave(roots, &state_dir, labels, true)?;
     if args.undo {
         let dry_run = args.dry_run.then_some("--dry-run");
         let typed = ["qat-plugin", "provision", "--undo"];
@@ -33,7 +34,10 @@ pub(crate) fn run(args: &LeaveArgs, places: &Places, roots: &Roots) -> anyhow::R
     let (word, gone) = if args.dry_run {
         ("would remove", would)
     } else {
-        ("removed", qat_node::leave(roots, &state_dir, false)?)
+        (
+            "removed",
+            qat_node::leave(roots, &state_dir, labels, false)?,
+        )
     };
     let mut text = String::new();
     for path in &gone {

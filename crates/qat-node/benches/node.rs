@@ -43,6 +43,7 @@ impl Bench {
             metrics: Arc::default(),
             state_dir: dir.path().join("state"),
             binding: None,
+            labels: None,
         };
         Self {
             settings,

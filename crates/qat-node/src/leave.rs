@@ -44,7 +44,7 @@ pub enum LeaveError {
 }
 
 /// Removes what a plugin that has ended has left on a node, or says what it would remove: sockets at which nobody answers, CDI files
-/// that a plugin of ours has written, and its state. Directories of state that are empty then go too.
+/// that a plugin of ours has written, its file of labels if that is named, and its state. Directories of state that are empty then go too.
 ///
 /// While a plugin runs these files are its own, and when it starts anew they are of use: CDI files to containers that start again,
 /// the state to itself. So this is for nodes that no plugin comes back to.
@@ -52,12 +52,18 @@ pub enum LeaveError {
 /// # Errors
 ///
 /// [`LeaveError::Served`] before anything is removed; otherwise the first file that cannot be.
-pub fn leave(roots: &Roots, state_dir: &Path, dry_run: bool) -> Result<Vec<PathBuf>, LeaveError> {
+pub fn leave(
+    roots: &Roots,
+    state_dir: &Path,
+    labels: Option<&Path>,
+    dry_run: bool,
+) -> Result<Vec<PathBuf>, LeaveError> {
     let held = is_served(state_dir)?;
     let mut gone = sockets(roots.kubelet.path())?;
     let cdi = SpecDir::new(&roots.cdi, WRITER);
     let files = FILES.map(|name| state_dir.join(name));
-    let files: Vec<PathBuf> = files.into_iter().filter(|path| path.exists()).collect();
+    let files = files.into_iter().chain(labels.map(Path::to_owned));
+    let files: Vec<PathBuf> = files.filter(|path| path.exists()).collect();
     if dry_run {
         gone.extend(cdi.written()?);
         gone.extend(files);

@@ -38,6 +38,7 @@ pub mod consumers;
 pub mod hints;
 mod journal;
 mod judge;
+mod labels;
 mod leaks;
 mod leave;
 mod ledger;

@@ -29,6 +29,8 @@ pub struct NodeSettings {
     pub state_dir: PathBuf,
     /// What it takes to keep VFs bound; `None`: nothing is bound.
     pub binding: Option<KeeperSettings>,
+    /// Where labels for Node Feature Discovery are written, if anywhere.
+    pub labels: Option<PathBuf>,
 }
 
 impl NodeSettings {

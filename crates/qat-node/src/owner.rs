@@ -19,6 +19,7 @@ use crate::binding::{Keeper, Report};
 use crate::hints::{Expect, Scope};
 use crate::journal::{Fact, Journal, Weight, facts};
 use crate::judge::doubtful;
+use crate::labels::Labels;
 use crate::leaks::Leaks;
 use crate::memory::{AnswerMemory, Clock, LeakMemory, Memory, PfMemory, Scribe, VfMemory};
 use crate::pools::PoolConfig;
@@ -62,6 +63,7 @@ pub(crate) struct Owner {
     recheck: Arc<Recheck>,
     config: Arc<PoolConfig>,
     cdi: CdiFiles,
+    labels: Labels,
     given: Arc<Given>,
     metrics: Arc<Metrics>,
     roots: Roots,
@@ -116,6 +118,7 @@ impl Owner {
             recheck: Arc::new(Recheck::new(roots, &wishes.rules)),
             config: Arc::clone(&wishes.pools),
             cdi: CdiFiles::new(settings),
+            labels: Labels::new(settings.labels.clone()),
             given: Arc::default(),
             metrics,
             roots: roots.clone(),
@@ -315,6 +318,7 @@ impl Owner {
         facts.extend(remarks(&look.inventory, self.config.selected()));
         // Before the kubelet hears of a VF: a pod may follow at once.
         facts.extend(self.cdi.tend(&look.inventory, &after));
+        facts.extend(self.labels.tend(&look.inventory, &after));
         self.journal.write(facts);
         if after != **self.publish.borrow() {
             self.stirred = Instant::now();

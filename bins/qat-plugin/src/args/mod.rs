@@ -115,6 +115,11 @@ pub(crate) struct Places {
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) cdi_dir: Option<PathBuf>,
 
+    /// File with labels for the local source of Node Feature Discovery, kept as the node is: families, VFs, VFs of each resource
+    /// [default: none]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) nfd_file: Option<PathBuf>,
+
     /// Where records of changes and locks are kept [default: qat-plugin in the kubelet dir]
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) state_dir: Option<PathBuf>,

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
     /// What it takes to keep VFs bound; none: nothing is bound.
     pub(crate) binding: Option<KeeperSettings>,
+    /// Where labels for Node Feature Discovery are written, if anywhere.
+    pub(crate) labels: Option<PathBuf>,
     /// Where probes and metrics are answered, if anywhere.
     pub(crate) admin: Option<SocketAddr>,
     /// Why VFs are not bound, if they are not.
@@ -84,6 +86,7 @@ impl Settings {
             metrics: Arc::default(),
             state_dir: self.state_dir,
             binding: self.binding,
+            labels: self.labels,
         }
     }
 }
@@ -145,6 +148,7 @@ pub(crate) fn resolve(
     let (admin, log_format, verbosity) = check.admin(args, &filed.admin);
     let state_dir = check.path("--state-dir", args.places.state_dir.as_deref());
     let state_dir = state_dir.unwrap_or_else(|| roots.state_dir());
+    let labels = check.path("--nfd-file", args.places.nfd_file.as_deref());
     check.told.extend(filed.told);
     let Check {
         problems,
@@ -171,6 +175,7 @@ pub(crate) fn resolve(
         pace,
         state_dir,
         binding,
+        labels,
         admin,
         unbound,
         verbosity,

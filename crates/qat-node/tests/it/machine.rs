@@ -44,6 +44,7 @@ impl Site {
             metrics: Arc::default(),
             state_dir: dir.path().join("state"),
             binding: None,
+            labels: None,
         };
         let looker = Looker::new(&settings.roots, settings.rules());
         Self {
