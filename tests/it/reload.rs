@@ -3,6 +3,7 @@
 use std::fs::{self, create_dir, create_dir_all, rename};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use node_sim::{Machine, Profile, ResourceView};
 use tests::{DEADLINE, Daemon, Scene};
@@ -13,6 +14,9 @@ const CY: &str = "qat.intel.com/cy";
 const DC: &str = "qat.intel.com/dc";
 const COMPRESS: &str = "qat.intel.com/compress";
 const FAST: &str = "qat.intel.com/fast";
+
+/// A VF that moves is shown as Unhealthy for twelve seconds first.
+const MOVED: Duration = Duration::from_secs(40);
 
 /// A `ConfigMap` as the kubelet mounts it: files are links into a directory that a link turns to.
 struct ConfigMap {
@@ -106,10 +110,10 @@ pools:
     map.set(&pools);
     takes(&daemon, 2).await;
     kubelet
-        .wait_for(COMPRESS, healthy(32), DEADLINE)
+        .wait_for(COMPRESS, healthy(32), MOVED)
         .await
         .unwrap();
-    kubelet.wait_for(FAST, healthy(1), DEADLINE).await.unwrap();
+    kubelet.wait_for(FAST, healthy(1), MOVED).await.unwrap();
     let cy = kubelet.resource(CY).unwrap();
     assert_eq!(
         (cy.capacity, cy.allocatable),
@@ -118,7 +122,7 @@ pools:
     );
     assert!(!kubelet.resource(DC).unwrap().streaming);
     assert!(kubelet.delete(&pod));
-    kubelet.wait_for(FAST, healthy(2), DEADLINE).await.unwrap();
+    kubelet.wait_for(FAST, healthy(2), MOVED).await.unwrap();
 
     // A file that is wrong changes nothing.
     let before = taken(&daemon);
