@@ -79,6 +79,7 @@ BAD = [
     ({"kubelet": {"distribution": "k9s"}}, "distribution"),
     ({"config": {"version": 1, "pools": [{"cdi": "spec"}]}}, "set cdi: true"),
     ({"config": {"version": 1, "admin": {"listen": "127.0.0.1:1"}}}, "admin.port"),
+    ({"config": {"version": 1, "offer": {"manageBinding": False}}}, "overruled by binding"),
     ({"config": {"version": 1, "poolz": []}}, "poolz"),
     ({"config": {"version": 1, "health": {"goodChecks": "many"}}}, "goodChecks"),
     ({"nodeGroups": [{"name": "a", "nodeSelector": {"x": "y"}}] * 2}, "two nodeGroups are called a"),

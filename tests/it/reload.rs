@@ -133,6 +133,20 @@ pools:
     admin::until(&daemon, "/metrics", "qat_plugin_config_stale 0").await;
     assert_eq!(taken(&daemon), before, "nothing is other than it was");
 
+    // What decides what is done to the machine takes a restart, and until then all is as it was.
+    map.set(&format!(
+        "{pools}offer: {{ driver: igb_uio, families: [c62x] }}\n"
+    ));
+    for key in ["offer.driver", "offer.families"] {
+        daemon
+            .logged(&format!("{key} was changed from"), DEADLINE)
+            .await
+            .unwrap();
+    }
+    let pod = kubelet.admit([(COMPRESS, 1)]).await.unwrap();
+    assert!(kubelet.delete(&pod));
+    assert_eq!(taken(&daemon), before, "nothing of it is followed");
+
     // A selector that takes nothing is said, with what there is.
     map.set(&format!(
         "{pools}  - {{ name: none, select: {{ pf: 0000:99:00.0 }} }}\n"

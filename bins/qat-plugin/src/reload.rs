@@ -87,9 +87,10 @@ impl Reload<'_> {
         }
         self.told = settings.told;
         let changed = self.wishes.send_if_modified(|wishes| {
-            let differs = **wishes != settings.wishes;
+            let now = settings.wishes.keeping(wishes);
+            let differs = **wishes != now;
             if differs {
-                *wishes = Arc::new(settings.wishes);
+                *wishes = Arc::new(now);
             }
             differs
         });

@@ -81,12 +81,9 @@ impl Looker {
         }
     }
 
-    /// Judges by other rules from the next look on. The drivers stay as they are.
+    /// Judges by other rules from the next look on. They are to be for the same drivers.
     pub fn follow(&mut self, rules: Rules) {
-        self.rules = Rules {
-            drivers: self.rules.drivers.clone(),
-            ..rules
-        };
+        self.rules = rules;
     }
 
     /// Tells which PFs are not well, for the looks to come.

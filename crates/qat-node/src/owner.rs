@@ -52,6 +52,8 @@ pub(crate) struct Owner {
     /// When a look last found something else than the one before. What follows a change may come without a hint.
     stirred: Instant,
     calm: Calm,
+    /// What holds.
+    wishes: Arc<Wishes>,
     publish: watch::Sender<Arc<NodeState>>,
     /// What an earlier process knew, until the first look.
     resumed: Option<Memory>,
@@ -122,6 +124,7 @@ impl Owner {
             given: Arc::default(),
             metrics,
             roots: roots.clone(),
+            wishes,
             pods: roots.pods(),
             handed_out,
             keeper: keeper.map(|settings| Keeper::new(settings, reports.clone())),
@@ -201,7 +204,8 @@ impl Owner {
     }
 
     /// Takes new wishes. A look has to follow, which moves the VFs that belong to another pool now.
-    pub(crate) fn follow(&mut self, wishes: &Wishes) {
+    pub(crate) fn follow(&mut self, wishes: &Arc<Wishes>) {
+        let wishes = Wishes::clone(wishes).keeping(&self.wishes);
         self.looker.follow(wishes.rules.clone());
         self.pulse.follow(wishes.health);
         self.cdi.follow(Arc::clone(&wishes.pools));
@@ -213,6 +217,7 @@ impl Owner {
                 open.terms.send_replace(self.terms(pool));
             }
         }
+        self.wishes = Arc::new(wishes);
     }
 
     /// On what terms the VFs of a pool are given.

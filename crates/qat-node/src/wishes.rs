@@ -27,6 +27,19 @@ pub struct Wishes {
 }
 
 impl Wishes {
+    /// The same, but for what takes a restart, which is as it was: families and drivers decide what is done to the machine.
+    #[must_use]
+    pub fn keeping(self, before: &Self) -> Self {
+        Self {
+            rules: Rules {
+                families: before.rules.families.clone(),
+                drivers: before.rules.drivers.clone(),
+                ..self.rules
+            },
+            ..self
+        }
+    }
+
     /// Wishes that never change.
     #[must_use]
     pub fn fixed(self) -> watch::Receiver<Arc<Self>> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use node_sim::{Change, Machine, Profile, ResourceView};
+use node_sim::{Change, Machine, Profile, Reactor, ResourceView};
 use serde_json::Value;
 use tests::{DEADLINE, Scene, in_a_namespace, is_in_a_namespace};
 
@@ -33,6 +33,25 @@ fn map(map: &Value) -> BTreeMap<String, BTreeMap<String, String>> {
     let data = data.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned()));
     let name = map["metadata"]["name"].as_str().unwrap().to_owned();
     BTreeMap::from([(name, data.collect())])
+}
+
+/// A node of which nobody has made VFs, and its kernel.
+async fn without_vfs() -> (Scene, Reactor) {
+    let machine = Machine::profile(Profile::Xeon4xxx);
+    let pfs = machine.pfs();
+    let scene = Scene::new(machine.with_each(pfs, Change::NoVfs));
+    let scene = scene.await.unwrap();
+    let kernel = scene.node.react().unwrap();
+    (scene, kernel)
+}
+
+/// Runs an init container to its end.
+async fn provision(scene: &Scene, init: &Container) {
+    let root = scene.node.root().join("init");
+    init.lay_out(&scene.node, &root);
+    let running = init.start(&root, &["provision"], &[]);
+    let (status, log) = running.ended(DEADLINE).await.unwrap();
+    assert!(status.success(), "{status}: {log}");
 }
 
 fn healthy(count: usize) -> impl Fn(&ResourceView) -> bool {
@@ -80,12 +99,7 @@ async fn intel_inside() {
     if !is_in_a_namespace() {
         return;
     }
-    let machine = Machine::profile(Profile::Xeon4xxx);
-    let pfs = machine.pfs();
-    let scene = Scene::new(machine.with_each(pfs, Change::NoVfs))
-        .await
-        .unwrap();
-    let kernel = scene.node.react().unwrap();
+    let (scene, kernel) = without_vfs().await;
     let conf = BTreeMap::from([
         ("qat.conf".to_owned(), "ServicesEnabled=dc\n".to_owned()),
         (
@@ -96,13 +110,7 @@ async fn intel_inside() {
     let maps = BTreeMap::from([("qat-config".to_owned(), conf)]);
     let daemonset = manifest("tests/it/manifests/intel-ds.yaml");
 
-    let init = Container::new(&daemonset, "initContainers", &maps);
-    let root = scene.node.root().join("init");
-    init.lay_out(&scene.node, &root);
-    let provision = init.start(&root, &["provision"], &[]);
-    let (status, log) = provision.ended(DEADLINE).await.unwrap();
-    assert!(status.success(), "{status}: {log}");
-
+    provision(&scene, &Container::new(&daemonset, "initContainers", &maps)).await;
     let plugin = Container::new(&daemonset, "containers", &maps);
     let root = scene.node.root().join("container");
     plugin.lay_out(&scene.node, &root);
@@ -161,26 +169,12 @@ async fn chart_inside() {
     if !is_in_a_namespace() {
         return;
     }
-    let machine = Machine::profile(Profile::Xeon4xxx);
-    let pfs = machine.pfs();
-    let scene = Scene::new(machine.with_each(pfs, Change::NoVfs))
-        .await
-        .unwrap();
-    let kernel = scene.node.react().unwrap();
+    let (scene, kernel) = without_vfs().await;
     let objects = objects("deploy/golden/chart-everything.yaml");
     let of = |kind: &str| objects.iter().find(|one| one["kind"] == kind).unwrap();
     let (daemonset, maps) = (of("DaemonSet"), map(of("ConfigMap")));
 
-    let init = Container::new(daemonset, "initContainers", &maps);
-    let root = scene.node.root().join("init");
-    init.lay_out(&scene.node, &root);
-    let (status, log) = init
-        .start(&root, &["provision"], &[])
-        .ended(DEADLINE)
-        .await
-        .unwrap();
-    assert!(status.success(), "{log}");
-
+    provision(&scene, &Container::new(daemonset, "initContainers", &maps)).await;
     let plugin = Container::new(daemonset, "containers", &maps);
     let root = scene.node.root().join("container");
     plugin.lay_out(&scene.node, &root);

@@ -67,6 +67,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- fail "config.admin.listen would be overruled, as probes are at admin.port; leave it out" -}}
 {{- end -}}
 {{- end -}}
+{{- range $configs -}}
+{{- if and .offer (hasKey .offer "manageBinding") -}}
+{{- fail "config.offer.manageBinding would be overruled by binding, which also decides how /sys is mounted; leave it out" -}}
+{{- end -}}
+{{- end -}}
 {{- $names := dict -}}
 {{- range .Values.nodeGroups -}}
 {{- if hasKey $names .name }}{{ fail (printf "two nodeGroups are called %s; names are part of names of DaemonSets" .name) }}{{ end -}}
