@@ -10,13 +10,10 @@ use thiserror::Error;
 
 use crate::cdi_files::WRITER;
 use crate::lock::lock;
-use crate::{RESOURCE_DOMAIN, Roots};
+use crate::{RESOURCE_DOMAIN, Roots, memory, pulse};
 
 /// Files of a plugin in its state directory. Records of provisioning are not among them: they are the way back.
-const FILES: [&str; 3] = ["state.json", "heartbeat.lock", STATE_LOCK];
-
-/// Who has it is the plugin that serves the node.
-const STATE_LOCK: &str = "state.lock";
+const FILES: [&str; 3] = [memory::FILE, pulse::LOCK, memory::LOCK];
 
 /// Why what a plugin has left cannot be removed.
 #[derive(Debug, Error)]
@@ -90,7 +87,7 @@ pub fn leave(
 
 /// Takes the lock of the plugin that serves a node. Where there is no file nobody has it.
 fn is_served(state_dir: &Path) -> Result<Option<fs::File>, LeaveError> {
-    let path = state_dir.join(STATE_LOCK);
+    let path = state_dir.join(memory::LOCK);
     if !path.exists() {
         return Ok(None);
     }

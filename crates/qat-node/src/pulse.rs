@@ -19,7 +19,7 @@ use crate::lock::lock;
 const THOROUGHLY: Duration = Duration::from_secs(30);
 
 /// The name of the lock in the state directory.
-const LOCK: &str = "heartbeat.lock";
+pub(crate) const LOCK: &str = "heartbeat.lock";
 
 /// Checks PFs, each at its own time, and keeps their verdicts.
 ///

@@ -27,7 +27,7 @@ use vfio_host::bind::Claim;
 use vfio_host::{StateError, boot_id};
 
 pub use self::clock::Clock;
-pub(crate) use self::scribe::Scribe;
+pub(crate) use self::scribe::{LOCK, Scribe};
 use crate::leaks::Leak;
 use crate::{Advertised, Ledger, Look, NodeState, Verdict};
 

@@ -16,7 +16,7 @@ use crate::lock::lock;
 use crate::text::chain;
 
 /// The name of the lock in the state directory.
-const LOCK: &str = "state.lock";
+pub(crate) const LOCK: &str = "state.lock";
 
 /// How long the last writing may take.
 const PATIENCE: Duration = Duration::from_secs(1);
