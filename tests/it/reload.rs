@@ -128,7 +128,10 @@ pools:
     let before = taken(&daemon);
     map.set("version: 1\npoolz: []\n");
     admin::until(&daemon, "/metrics", "qat_plugin_config_stale 1").await;
-    assert!(daemon.log().contains("did you mean `pools`?"));
+    daemon
+        .logged("did you mean `pools`?", DEADLINE)
+        .await
+        .unwrap();
     map.set(&pools);
     admin::until(&daemon, "/metrics", "qat_plugin_config_stale 0").await;
     assert_eq!(taken(&daemon), before, "nothing is other than it was");

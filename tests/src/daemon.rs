@@ -142,7 +142,7 @@ impl Daemon {
         Ok(number.parse()?)
     }
 
-    /// Everything it has logged so far.
+    /// What was read of its log so far. What it has just logged may not be in it: wait for that with [`logged`](Self::logged).
     pub fn log(&self) -> String {
         self.log.borrow().clone()
     }

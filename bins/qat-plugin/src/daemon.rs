@@ -96,6 +96,7 @@ async fn serve(
         told,
         wishes,
         metrics,
+        problems: Vec::new(),
     };
     let mut reload = pin!(async {
         match &file {

@@ -1,10 +1,10 @@
 //! The configuration file, read anew when it changes.
 //!
 //! A `ConfigMap` in a pod is a directory: `config.yaml` is a link to `..data/config.yaml`, and `..data` a link that the kubelet turns to a
-//! new directory (`AtomicWriter` in `pkg/volume/util`). So the directory of the file is watched, and what counts is whether the
-//! file reads differently.
+//! new directory (`AtomicWriter` in `pkg/volume/util`). So the directory of the file is watched, and what counts is whether what is
+//! read differs.
 
-use std::fs;
+use std::mem::take;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub(crate) struct Reload<'a> {
     pub(crate) wishes: watch::Sender<Arc<Wishes>>,
     /// Counts them.
     pub(crate) metrics: Arc<Metrics>,
+    /// What is wrong with the file as it is now.
+    pub(crate) problems: Vec<String>,
 }
 
 impl Reload<'_> {
@@ -40,17 +42,22 @@ impl Reload<'_> {
     pub(crate) async fn follow(mut self, file: &Path) {
         let directory = file.parent().unwrap_or(file);
         let events = DirEvents::new().ok();
-        // What was read at the start may have changed since, so that the first reading counts as one.
-        let mut last: Option<Option<Vec<u8>>> = None;
         loop {
             if let Some(events) = &events {
                 // To watch what is watched changes nothing; the directory may be another one now.
                 let _not_there = events.watch(directory);
             }
-            let now = fs::read(file).ok();
-            if last.as_ref() != Some(&now) {
-                last = Some(now);
-                self.take();
+            let read = match (self.read)() {
+                // Who follows a link while it is turned may look into the directory that is removed.
+                Err(_maybe_gone) => {
+                    sleep(SETTLE).await;
+                    (self.read)()
+                }
+                read => read,
+            };
+            match read {
+                Ok(settings) => self.take(settings),
+                Err(error) => self.refuse(error),
             }
             match &events {
                 Some(events) => {
@@ -63,20 +70,25 @@ impl Reload<'_> {
         }
     }
 
-    /// Reads everything anew. What is wrong changes nothing.
-    fn take(&mut self) {
-        let settings = match (self.read)() {
-            Ok(settings) => settings,
-            Err(error) => {
-                warn!(
-                    "the configuration was changed and cannot be used, so what held before goes on: {}",
-                    error.problems.join("; ")
-                );
-                self.metrics.configured(false);
-                return;
-            }
-        };
-        self.metrics.configured(true);
+    /// What is wrong changes nothing, and is said once.
+    fn refuse(&mut self, error: SettingsError) {
+        if error.problems != self.problems {
+            self.problems = error.problems;
+            warn!(
+                "the configuration was changed and cannot be used, so what held before goes on: {}",
+                self.problems.join("; ")
+            );
+            self.metrics.configured(false);
+        }
+    }
+
+    /// Hands on what differs from what holds.
+    fn take(&mut self, settings: Settings) {
+        let mended = !take(&mut self.problems).is_empty();
+        if mended {
+            info!("the configuration can be used again");
+        }
+        let differs = settings.told != self.told;
         for (now, before) in settings.told.iter().zip(&self.told) {
             if now.value != before.value && now.takes_a_restart {
                 warn!(
@@ -96,6 +108,9 @@ impl Reload<'_> {
         });
         if changed {
             info!("the configuration was changed, and is followed");
+        }
+        if mended || differs || changed {
+            self.metrics.configured(true);
         }
     }
 }
