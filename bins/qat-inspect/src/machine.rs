@@ -10,6 +10,7 @@ use qat_policy::health::{Reading, Unclear};
 use qat_policy::{Reason, Standing, Vf};
 use sysfs_pci::{NumaNode, fs as sysfs};
 
+use crate::confinement;
 use crate::finding::{Finding, Kind};
 use crate::site::Site;
 
@@ -29,7 +30,7 @@ const FIRMWARE_PLACES: [&str; 4] = ["", "intel/qat/", "updates/", "updates/intel
 /// How files of firmware end.
 const ENDINGS: [&str; 3] = [".bin", ".bin.xz", ".bin.zst"];
 
-/// Looks around the functions: modules, the kubelet, the plugin, debugfs, policies.
+/// Looks around the functions: modules, the kubelet, the plugin, debugfs.
 pub(crate) fn findings(site: &Site, no_kubelet: bool) -> Vec<Finding> {
     let inventory = &site.look.inventory;
     if inventory.pfs.is_empty() && inventory.vfs.is_empty() {
@@ -39,7 +40,7 @@ pub(crate) fn findings(site: &Site, no_kubelet: bool) -> Vec<Finding> {
     findings.extend(numa(site));
     findings.extend(heartbeats(site));
     findings.extend(resources(site));
-    findings.extend(selinux(site));
+    findings.extend(confinement::findings(site));
     findings.extend(parameters(site));
     findings.extend(firmware(site));
     if !site.is_a_snapshot && !no_kubelet {
@@ -53,7 +54,7 @@ fn finding(kind: Kind, name: impl Into<String>, code: &'static str, text: String
 }
 
 /// The text of a small file of sysfs.
-fn text(site: &Site, relative: &str) -> Option<String> {
+pub(crate) fn text(site: &Site, relative: &str) -> Option<String> {
     let text = sysfs::read_text(&site.roots.sysfs.join(relative)).ok()?;
     Some(text.trim().to_owned())
 }
@@ -150,15 +151,6 @@ fn resources(site: &Site) -> Vec<Finding> {
             finding(Kind::Resource, resource_text(pool), "nothing-healthy", text)
         })
         .collect()
-}
-
-fn selinux(site: &Site) -> Option<Finding> {
-    let enforce = text(site, "fs/selinux/enforce")?;
-    (enforce == "1").then(|| {
-        let text =
-            "`/sys/fs/selinux/enforce` is 1; a container may need container_use_devices".to_owned();
-        finding(Kind::Machine, "selinux", "selinux", text)
-    })
 }
 
 /// Words of the kernel's command line that switch off what VFs need, or the one that is missing.

@@ -7,6 +7,7 @@ mod ask;
 mod catalogue;
 mod check;
 mod checkup;
+mod confinement;
 mod consumers;
 mod explain;
 mod finding;

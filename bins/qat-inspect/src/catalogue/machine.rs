@@ -125,6 +125,33 @@ pub(super) const MACHINE: &[Entry] = &[
         ],
     },
     Entry {
+        number: 51,
+        code: "memlock",
+        severity: Info,
+        title: "Containers of this runtime may lock less memory than a user of a VF needs.",
+        why: "VFIO pins the memory that a VF may reach, and the kernel counts it against the limit of locked memory. Beyond it a DPDK or qatlib \
+              container cannot map memory (ENOMEM), unless it has CAP_IPC_LOCK. KubeVirt raises the limit for its VMs itself.",
+        steps: &[
+            "add the capability IPC_LOCK to such containers, or raise the limit of the runtime and start it anew",
+            "$ systemctl edit containerd   # [Service] LimitMEMLOCK=infinity",
+            "see whether that is what has failed",
+            "$ dmesg | grep RLIMIT_MEMLOCK",
+        ],
+    },
+    Entry {
+        number: 52,
+        code: "apparmor",
+        severity: Info,
+        title: "AppArmor is on, and VFs are not bound.",
+        why: "The profile that container runtimes give by default refuses writes to /sys, so a container that has it cannot bind VFs or make \
+              them, whatever its capabilities.",
+        steps: &[
+            "provision in a privileged container (the chart and the overlay initcontainer do), to which no profile applies, or on the host",
+            "give a plugin that is to bind VFs by itself the profile Unconfined: securityContext.appArmorProfile in the chart's values",
+            "$ dmesg | grep -i 'apparmor=.DENIED.*/sys/'",
+        ],
+    },
+    Entry {
         number: 60,
         code: "probe-unreadable",
         severity: Warning,

@@ -149,6 +149,47 @@ fn a_pf_without_a_numa_node_on_a_machine_with_two() {
 }
 
 #[test]
+fn a_container_runtime_that_lets_containers_lock_little() {
+    let site = xeon();
+    let limits = |locked: &str| {
+        site.write("proc/812/comm", "containerd\n");
+        let line = format!("Max locked memory         {locked:<20} {locked:<20} bytes     \n");
+        site.write("proc/812/limits", &line);
+    };
+    for enough in ["16777216", "unlimited"] {
+        limits(enough);
+        assert_eq!(found(site.dir.path()), Vec::<String>::new(), "{enough}");
+    }
+    limits("8388608");
+    site.has("QAT051");
+}
+
+#[test]
+fn a_policy_against_writes_to_sysfs_where_vfs_are_to_be_bound() {
+    let machine = Machine::profile(Profile::Xeon4xxx);
+    let bound = xeon();
+    bound.write("sys/module/apparmor/parameters/enabled", "Y\n");
+    assert_eq!(found(bound.dir.path()), Vec::<String>::new());
+    let vf = machine.vfs()[0];
+    let dir = node_sim::scratch().unwrap();
+    machine
+        .with(Change::Driver {
+            address: vf,
+            driver: None,
+        })
+        .write(dir.path())
+        .unwrap();
+    let hinted = |enabled: &str| {
+        let parameters = dir.path().join("sys/module/apparmor/parameters");
+        create_dir_all(&parameters).unwrap();
+        write(parameters.join("enabled"), enabled).unwrap();
+        found(dir.path()).contains(&"QAT052".to_owned())
+    };
+    assert!(hinted("Y\n"));
+    assert!(!hinted("N\n"));
+}
+
+#[test]
 fn a_kubelet_that_is_elsewhere_down_or_has_a_dead_plugin() {
     let site = xeon();
     let kubelet = site.dir.path().join("kubelet/device-plugins");

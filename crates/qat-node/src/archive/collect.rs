@@ -12,7 +12,7 @@ use sysfs_pci::fs::stat;
 
 use super::{Archive, Entry, VERSION};
 use crate::memory::FILE;
-use crate::{Look, Roots};
+use crate::{Look, Roots, Runtime, runtimes};
 
 /// No attribute is longer.
 const LONGEST: u64 = 256 << 10;
@@ -140,6 +140,7 @@ impl Collector {
         }
         self.text("class/misc/vfio/dev");
         self.text("fs/selinux/enforce");
+        self.text("module/apparmor/parameters/enabled");
         for module in self.list("module") {
             if MODULES.iter().any(|wanted| module.starts_with(wanted)) {
                 let directory = format!("module/{module}");
@@ -266,6 +267,10 @@ impl Collector {
                 .filter(|word| WORDS.iter().any(|wanted| word.contains(wanted)))
                 .collect();
             self.put("cmdline", Entry::Text(kept.join(" ") + "\n"));
+        }
+        for Runtime { pid, .. } in runtimes(&self.base) {
+            self.text(&format!("{pid}/comm"));
+            self.text(&format!("{pid}/limits"));
         }
     }
 

@@ -7,8 +7,8 @@
 //! # What is not in it
 //!
 //! Nothing that reading could disturb or that could block: no heartbeat check, no `driver_override`, no `uevent`, no
-//! `sriov_numvfs`, no configuration space. Of the kernel's command line only what concerns IOMMU, VFIO, PCI and QAT. No
-//! environment, no files of pods, no logs.
+//! `sriov_numvfs`, no configuration space. Of the kernel's command line only what concerns IOMMU, VFIO, PCI and QAT. Of
+//! processes only name and limits of container runtimes. No environment, no files of pods, no logs.
 //!
 //! # An archive from a stranger
 //!
