@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use qat_node::Roots;
-use qat_node::config::read_config;
+use qat_node::config::{ThisNode, hardware, read_config};
 use qat_node::consumers::CONSUMERS;
 use qat_node::contract::Contract;
 use qat_node::pools::PoolConfig;
 use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
-use sysfs_pci::PciAddress;
+use sysfs_pci::{PciAddress, SysfsRoot};
 use vfio_host::PROC;
 
 use crate::answer::Output;
@@ -305,16 +305,22 @@ pub(crate) struct RootArgs {
 }
 
 impl View {
-    /// The rules and pools of a plugin that was started with the same flags and file.
-    pub(crate) fn rules(&self) -> anyhow::Result<(Rules, PoolConfig)> {
-        let node = self.node_name.as_deref();
+    /// The rules and pools of a plugin that was started with the same flags and file on this machine.
+    pub(crate) fn rules(&self, sysfs: &SysfsRoot) -> anyhow::Result<(Rules, PoolConfig)> {
         let (offer, pools) = match &self.config {
             None => Default::default(),
             Some(file) => {
                 let config = read_config(file)?;
-                let pools = config.pools(node);
+                let hardware = if config.names_hardware() {
+                    hardware(sysfs)
+                } else {
+                    BTreeSet::new()
+                };
+                let name = self.node_name.clone();
+                let on = config.on(&ThisNode { name, hardware });
+                let pools = on.pools();
                 let pools = pools.with_context(|| format!("`{}`", file.display()))?;
-                (config.offer(node), pools)
+                (on.offer, pools)
             }
         };
         let usual = Rules::default();

@@ -50,7 +50,7 @@ impl Site {
             (roots, view.roots.proc.clone(), state_dir, None)
         };
         roots.check()?;
-        let (rules, pools) = view.rules()?;
+        let (rules, pools) = view.rules(&roots.sysfs)?;
         let boot = fs::read_to_string(proc.join("sys/kernel/random/boot_id"));
         let known = Known::read(&state_dir, &boot.unwrap_or_default());
         let mut looker = Looker::new(&roots, rules.clone());

@@ -1,5 +1,6 @@
 //! From the command line to what is done.
 
+use std::cell::OnceCell;
 use std::env;
 use std::process::ExitCode;
 
@@ -17,7 +18,8 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let typed = compat::translate(env::args_os());
     let args = Line::parse_from(typed.line);
     let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
-    let read = || settings::resolve(&args, &variable);
+    let hardware = OnceCell::new();
+    let read = || settings::resolve(&args, &variable, &hardware);
     match &args.command {
         Some(Command::Worker) => return worker::run(&args.places).map(|()| ExitCode::SUCCESS),
         Some(Command::Provision(command)) => {

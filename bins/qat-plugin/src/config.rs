@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use qat_node::config::read_config;
+use qat_node::config::{ThisNode, read_config};
 use qat_node::pools::PoolSettings;
 use qat_policy::PoolName;
 
@@ -16,9 +16,10 @@ use crate::settings::Settings;
 /// What is wrong with it, with line and column where there are some.
 pub(crate) fn check(file: &Path) -> anyhow::Result<String> {
     let config = read_config(file)?;
-    let pools = config.pools(None)?;
+    let elsewhere = config.on(&ThisNode::default());
+    let pools = elsewhere.pools()?;
     let (named, rules) = (pools.named().count(), config.rules().len());
-    let health = config.health(None);
+    let health = elsewhere.health();
     Ok(format!(
         "`{}`: fine\n  pools with rules of their own: {named}\n  provisioning rules: {rules}\n  heartbeats: {}\n",
         file.display(),

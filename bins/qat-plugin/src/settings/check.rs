@@ -1,12 +1,13 @@
 //! Reading values one by one, and collecting what is wrong with them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use qat_node::config::{Admin, NodeConfig, Offer, read_config};
+use qat_node::config::{Admin, Offer, OnNode, ThisNode, read_config};
 use qat_node::pools::PoolConfig;
 use qat_node::{Calm, Roots, RootsError, chain};
-use qat_policy::VfDrivers;
 use qat_policy::health::HealthRules;
+use qat_policy::{Family, VfDrivers};
 
 use super::told::Told;
 use crate::args::Places;
@@ -159,21 +160,32 @@ impl<'a> Check<'a> {
         roots
     }
 
-    /// What the configuration file says of a node.
-    pub(super) fn file(&mut self, file: Option<&Path>, node: Option<&str>) -> Filed {
+    /// What the configuration file says of this node. `hardware` tells what it has.
+    pub(super) fn file(
+        &mut self,
+        file: Option<&Path>,
+        name: Option<String>,
+        hardware: impl FnOnce() -> BTreeSet<Family>,
+    ) -> Filed {
         let Some(file) = file else {
-            return filed(&NodeConfig::default(), node).unwrap_or_default();
+            return filed(&OnNode::default()).unwrap_or_default();
         };
         let read = read_config(file).map_err(|error| chain(&error));
         let read = read.and_then(|config| {
-            if config.names_nodes() && node.is_none() {
+            if config.names_nodes() && name.is_none() {
                 self.warnings.push(format!(
                     "`{}` names nodes, and NODE_NAME does not say which this is, so it is none of them; set it from \
                      `fieldRef: spec.nodeName`",
                     file.display()
                 ));
             }
-            filed(&config, node).map_err(|why| format!("`{}`: {why}", file.display()))
+            let hardware = if config.names_hardware() {
+                hardware()
+            } else {
+                BTreeSet::new()
+            };
+            let told = config.on(&ThisNode { name, hardware });
+            filed(&told).map_err(|why| format!("`{}`: {why}", file.display()))
         });
         read.unwrap_or_else(|why| {
             self.problems.push(format!("--config: {why}"));
@@ -196,9 +208,9 @@ impl<'a> Check<'a> {
     }
 }
 
-fn filed(config: &NodeConfig, node: Option<&str>) -> Result<Filed, String> {
-    let pools = config.pools(node).map_err(|problem| problem.to_string())?;
-    let (health, calm) = (config.health(node), config.calm(node));
+fn filed(told: &OnNode) -> Result<Filed, String> {
+    let pools = told.pools().map_err(|problem| problem.to_string())?;
+    let (health, calm) = (told.health(), told.calm());
     let on = if health.heartbeat { "on" } else { "off" };
     let values = [
         ("health.heartbeat", on.to_owned()),
@@ -210,8 +222,8 @@ fn filed(config: &NodeConfig, node: Option<&str>) -> Result<Filed, String> {
         ("health.falls", calm.falls.to_string()),
         ("health.quiet", format!("{:?}", calm.quiet)),
     ];
-    let typed = config.typed_health_keys(node);
-    let told = values.map(|(key, value)| {
+    let typed = told.typed_health_keys();
+    let values = values.map(|(key, value)| {
         let filed = key
             .strip_prefix("health.")
             .is_some_and(|key| typed.contains(&key));
@@ -222,11 +234,11 @@ fn filed(config: &NodeConfig, node: Option<&str>) -> Result<Filed, String> {
         )
     });
     Ok(Filed {
-        offer: config.offer(node),
-        admin: config.admin(node),
+        offer: told.offer.clone(),
+        admin: told.admin,
         pools,
         health,
         calm,
-        told: told.into(),
+        told: values.into(),
     })
 }

@@ -16,7 +16,7 @@ fn resolve_with(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, Setting
             .find(|(key, _)| *key == name)
             .map(|(_, value)| (*value).to_owned())
     };
-    resolve(&args, &lookup)
+    resolve(&args, &lookup, &OnceCell::new())
 }
 
 fn problems(args: &[&str], env: &[(&str, &str)]) -> String {
@@ -300,4 +300,29 @@ overrides:
         "{:?}",
         unnamed.warnings
     );
+}
+
+#[test]
+fn what_the_file_has_for_hardware_goes_by_the_ids_of_the_machine() {
+    let (dir, root) = sysfs();
+    let file = dir.path().join("config.yaml");
+    let text = "version: 1
+overrides:
+  - { hardware: [4xxx], offer: { maxDevices: 4 } }
+  - { hardware: [c62x], offer: { maxDevices: 2 } }
+";
+    fs::write(&file, text).unwrap();
+    let file = format!("--config={}", file.display());
+    let cap = || {
+        let settings = resolve_with(&[&root, &file], &[]).unwrap();
+        settings.wishes.rules.cap.map(NonZeroUsize::get)
+    };
+    assert_eq!(cap(), None);
+    for (name, id) in [("0000:00:1f.0", "1520"), ("0000:6b:00.0", "4940")] {
+        let function = dir.path().join("bus/pci/devices").join(name);
+        fs::create_dir(&function).unwrap();
+        let line = format!("pci:v00008086d0000{id}sv00008086sd00000000bc0Bsc40i00\n");
+        fs::write(function.join("modalias"), line).unwrap();
+    }
+    assert_eq!(cap(), Some(4));
 }

@@ -26,6 +26,8 @@
 //! overrides:
 //!   - nodes: ["edge-*"]
 //!     offer: { maxDevices: 4 }
+//!   - hardware: [c62x]            # nodes that have such functions
+//!     health: { goodChecks: 5 }
 //! health:                         # what is said here are the defaults
 //!   heartbeat: on                 # check the PFs' heartbeats
 //!   checkInterval: 2s             # no PF more often
@@ -44,6 +46,7 @@ mod old_init;
 mod schema;
 mod sections;
 mod suggest;
+mod this_node;
 mod time;
 mod values;
 mod yaml;
@@ -51,5 +54,6 @@ mod yaml;
 pub use self::file::FileError;
 pub use self::old_init::{OldInit, OldInitError};
 pub use self::sections::{Admin, Offer};
+pub use self::this_node::{ThisNode, hardware};
 pub use self::time::parse_time;
-pub use self::yaml::{ConfigError, NodeConfig, read_config};
+pub use self::yaml::{ConfigError, NodeConfig, OnNode, read_config};

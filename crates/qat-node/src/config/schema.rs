@@ -241,7 +241,11 @@ fn the_schema_takes_what_the_parser_takes() {
         ("version: 1\nhealth: { falls: 0 }", false),
         ("version: 1\noffer: { maxDevices: 0 }", false),
         ("version: 1\nadmin: { verbosity: 300 }", false),
-        ("version: 1\noverrides: [{ health: {} }]", false),
+        (
+            "version: 1\noverrides: [{ hardware: [4xxx], offer: { maxDevices: 8 } }]",
+            true,
+        ),
+        ("version: 1\noverrides: [{ hardware: 4xxx }]", false),
         ("version: 1\npools: [{ topology: perhaps }]", false),
     ] {
         let parsed = serde_saphyr::from_str::<NodeConfig>(text);

@@ -63,6 +63,10 @@ pub(super) struct YamlPool {
     /// Only on nodes with these names; `*` and `?` stand for any text and any character.
     #[serde(default)]
     pub(super) nodes: Vec<String>,
+    /// Only on nodes that have QAT functions of one of these families: `c62x`, `4xxx`, `420xx` and so on.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) hardware: BTreeSet<Family>,
     /// The pool that VFs with these services are in: `cy`, `dc`, `sym-dc`, `generic` and so on.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(super) pool: Option<PoolName>,
@@ -215,14 +219,26 @@ pub struct Admin {
     pub verbosity: Option<u8>,
 }
 
-/// What is otherwise on some nodes. What it does not say is as it is elsewhere; of several the last wins.
+/// What is otherwise on some nodes, chosen by their names, their hardware or both. What it does not say is as it is elsewhere; of
+/// several the last wins.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(rename = "override"))]
+#[cfg_attr(
+    test,
+    schemars(
+        rename = "override",
+        extend("anyOf" = [{ "required": ["nodes"] }, { "required": ["hardware"] }])
+    )
+)]
 pub(super) struct YamlOverride {
     /// On nodes with these names; `*` and `?` stand for any text and any character.
+    #[serde(default)]
     pub(super) nodes: Vec<String>,
+    /// On nodes that have QAT functions of one of these families: `c62x`, `4xxx`, `420xx` and so on.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) hardware: BTreeSet<Family>,
     /// What is offered.
     #[serde(default)]
     pub(super) offer: Offer,

@@ -1,12 +1,13 @@
 //! The YAML file.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use device_plugin::cdi::Owner;
-use qat_policy::Selector;
 use qat_policy::health::HealthRules;
-use qat_policy::provision::{Rule, is_for_node};
+use qat_policy::provision::Rule;
+use qat_policy::{Family, Selector};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -14,6 +15,7 @@ use super::FileError;
 use super::file::read;
 use super::sections::{Admin, Offer, YamlHealth, YamlOverride, YamlPool, YamlRule};
 use super::suggest::suggest;
+use super::this_node::ThisNode;
 use crate::Calm;
 use crate::pools::{PoolConfig, PoolProblem, PoolRule};
 
@@ -86,19 +88,25 @@ pub enum ConfigError {
         found: u32,
     },
     /// Its rules for pools contradict each other or ask for what there cannot be.
-    #[error("`{}`{}: {problem}", path.display(), on(node.as_deref()))]
+    #[error("`{}`{node}: {problem}", path.display())]
     Pools {
         /// The file.
         path: PathBuf,
-        /// The node on which it is so; none: on each whose name is not in the file.
-        node: Option<String>,
+        /// The node on which it is so; one of which nothing is known: on each that the file does not speak of.
+        node: ThisNode,
         /// What is wrong.
         problem: Box<PoolProblem>,
     },
-}
-
-fn on(node: Option<&str>) -> String {
-    node.map_or_else(String::new, |node| format!(" on node `{node}`"))
+    /// An override does not say for which nodes it is.
+    #[error(
+        "`{}`: override {number} has neither `nodes` nor `hardware`, so it is for no node; what is for all stands above", path.display()
+    )]
+    ForNobody {
+        /// The file.
+        path: PathBuf,
+        /// Its place among the overrides, from 1.
+        number: usize,
+    },
 }
 
 /// Reads a configuration file, and checks it for every node that it names.
@@ -120,12 +128,15 @@ pub fn read_config(path: &Path) -> Result<NodeConfig, ConfigError> {
         let found = config.version;
         return Err(ConfigError::Version { path, found });
     }
-    // A pattern fits itself, so it stands for the nodes that it is for.
-    let named = config.pools.iter().flat_map(|rule| &rule.nodes);
-    let nodes = [None].into_iter().chain(named.map(Some));
-    for node in nodes {
-        if let Err(problem) = config.pools(node.map(String::as_str)) {
-            let (node, problem) = (node.cloned(), Box::new(problem));
+    let mut numbered = (1..).zip(&config.overrides);
+    if let Some((number, _)) =
+        numbered.find(|(_, one)| one.nodes.is_empty() && one.hardware.is_empty())
+    {
+        return Err(ConfigError::ForNobody { path, number });
+    }
+    for node in config.kinds_of_nodes() {
+        if let Err(problem) = config.on(&node).pools() {
+            let problem = Box::new(problem);
             return Err(ConfigError::Pools {
                 path,
                 node,
@@ -167,15 +178,80 @@ impl NodeConfig {
             .collect()
     }
 
-    /// Which pools a node has, and how their VFs reach containers.
+    /// Whether something in it is for hardware that it names, so that what the node has must be known ([`hardware`](super::hardware)).
+    #[must_use]
+    pub fn names_hardware(&self) -> bool {
+        !self.hardware().is_empty()
+    }
+
+    /// What it says for one node.
+    #[must_use]
+    pub fn on(&self, node: &ThisNode) -> OnNode {
+        let mut told = OnNode {
+            offer: self.offer.clone(),
+            admin: self.admin,
+            health: self.health,
+            pools: self.pools.clone(),
+        };
+        told.pools
+            .retain(|rule| node.fits(&rule.nodes, &rule.hardware));
+        for more in &self.overrides {
+            if node.fits(&more.nodes, &more.hardware) {
+                told.offer.overlay(&more.offer);
+                told.admin.overlay(&more.admin);
+                told.health.overlay(&more.health);
+            }
+        }
+        told
+    }
+
+    /// Nodes of every kind that its rules for pools tell apart. A pattern fits itself, so it stands for the nodes that it is for.
+    fn kinds_of_nodes(&self) -> Vec<ThisNode> {
+        let patterns = self.pools.iter().flat_map(|rule| &rule.nodes);
+        let names = [None].into_iter().chain(patterns.cloned().map(Some));
+        let all = self.hardware();
+        let mut kinds: Vec<BTreeSet<Family>> = all.iter().map(|family| [*family].into()).collect();
+        kinds.push(BTreeSet::new());
+        if all.len() > 1 {
+            kinds.push(all);
+        }
+        let nodes = names.flat_map(|name| {
+            kinds.iter().map(move |hardware| ThisNode {
+                name: name.clone(),
+                hardware: hardware.clone(),
+            })
+        });
+        nodes.collect()
+    }
+
+    /// Every family that it names as that of a node.
+    fn hardware(&self) -> BTreeSet<Family> {
+        let pools = self.pools.iter().flat_map(|rule| &rule.hardware);
+        let overrides = self.overrides.iter().flat_map(|one| &one.hardware);
+        pools.chain(overrides).copied().collect()
+    }
+}
+
+/// What a configuration file says for one node, before flags and defaults.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OnNode {
+    /// What is offered.
+    pub offer: Offer,
+    /// How the plugin tells of itself.
+    pub admin: Admin,
+    health: YamlHealth,
+    pools: Vec<YamlPool>,
+}
+
+impl OnNode {
+    /// Which pools there are, and how their VFs reach containers.
     ///
     /// # Errors
     ///
     /// [`PoolProblem`], when rules contradict each other or ask for what there cannot be. A file that [`read_config`] has read
-    /// has rules that fit together on each node that is named.
-    pub fn pools(&self, node: Option<&str>) -> Result<PoolConfig, PoolProblem> {
+    /// has rules that fit together on each kind of node that it tells apart.
+    pub fn pools(&self) -> Result<PoolConfig, PoolProblem> {
         let rules = self.pools.iter();
-        let rules = rules.filter(|rule| is_for_node(&rule.nodes, node));
         let rules = rules.map(|rule| PoolRule {
             pool: rule.pool.clone(),
             select: rule.select.as_ref().map(|select| Selector {
@@ -200,29 +276,11 @@ impl NodeConfig {
         PoolConfig::new(rules.collect())
     }
 
-    /// What a node offers, as far as the file says it.
-    #[must_use]
-    pub fn offer(&self, node: Option<&str>) -> Offer {
-        let mut offer = self.offer.clone();
-        self.overlays(node)
-            .for_each(|more| offer.overlay(&more.offer));
-        offer
-    }
-
-    /// How the plugin of a node tells of itself, as far as the file says it.
-    #[must_use]
-    pub fn admin(&self, node: Option<&str>) -> Admin {
-        let mut admin = self.admin;
-        self.overlays(node)
-            .for_each(|more| admin.overlay(&more.admin));
-        admin
-    }
-
     /// When a PF is checked, and when it is well again.
     #[must_use]
-    pub fn health(&self, node: Option<&str>) -> HealthRules {
+    pub fn health(&self) -> HealthRules {
         let usual = HealthRules::default();
-        let typed = self.typed_health(node);
+        let typed = self.health;
         HealthRules {
             heartbeat: typed.heartbeat.unwrap_or(usual.heartbeat),
             check_interval: typed.check_interval.unwrap_or(usual.check_interval),
@@ -232,9 +290,9 @@ impl NodeConfig {
 
     /// How often a VF may come and go.
     #[must_use]
-    pub fn calm(&self, node: Option<&str>) -> Calm {
+    pub fn calm(&self) -> Calm {
         let usual = Calm::default();
-        let typed = self.typed_health(node);
+        let typed = self.health;
         let falls = typed.falls.map(NonZeroU32::get);
         Calm {
             falls: falls
@@ -244,10 +302,10 @@ impl NodeConfig {
         }
     }
 
-    /// The keys of `health` that the file has for a node.
+    /// The keys of `health` that the file has.
     #[must_use]
-    pub fn typed_health_keys(&self, node: Option<&str>) -> Vec<&'static str> {
-        let typed = self.typed_health(node);
+    pub fn typed_health_keys(&self) -> Vec<&'static str> {
+        let typed = self.health;
         let keys = [
             ("heartbeat", typed.heartbeat.is_some()),
             ("checkInterval", typed.check_interval.is_some()),
@@ -258,17 +316,5 @@ impl NodeConfig {
         keys.iter()
             .filter_map(|(key, typed)| typed.then_some(*key))
             .collect()
-    }
-
-    fn typed_health(&self, node: Option<&str>) -> YamlHealth {
-        let mut health = self.health;
-        self.overlays(node)
-            .for_each(|more| health.overlay(&more.health));
-        health
-    }
-
-    fn overlays(&self, node: Option<&str>) -> impl Iterator<Item = &YamlOverride> {
-        let overrides = self.overrides.iter();
-        overrides.filter(move |more| !more.nodes.is_empty() && is_for_node(&more.nodes, node))
     }
 }

@@ -1,15 +1,14 @@
 //! Configuration files, good and bad.
 
-use std::error::Error as _;
+use std::collections::BTreeSet;
 use std::fs::{create_dir, write};
-use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use qat_node::Calm;
-use qat_node::config::{NodeConfig, OldInit, read_config};
+use qat_node::config::{NodeConfig, OldInit, OnNode, ThisNode, read_config};
 use qat_node::pools::CdiMode;
 use qat_policy::health::HealthRules;
 use qat_policy::provision::{DriverGoal, Rule, VfsGoal};
@@ -70,14 +69,14 @@ fn health_is_judged_as_usual_unless_it_is_told_otherwise() {
         read_config(&path).unwrap()
     };
     let usual = read("version: 1\n");
-    assert_eq!(usual.health(None), HealthRules::default());
-    assert_eq!(usual.calm(None), Calm::default());
+    assert_eq!(on(&usual, None).health(), HealthRules::default());
+    assert_eq!(on(&usual, None).calm(), Calm::default());
     let documented = "version: 1
 health: { heartbeat: on, checkInterval: 2s, goodChecks: 3, falls: 3, quiet: 1m }
 ";
     let documented = read(documented);
-    assert_eq!(documented.health(None), usual.health(None));
-    assert_eq!(documented.calm(None), usual.calm(None));
+    assert_eq!(on(&documented, None).health(), on(&usual, None).health());
+    assert_eq!(on(&documented, None).calm(), on(&usual, None).calm());
     let other = "version: 1
 health:
   heartbeat: false
@@ -92,12 +91,12 @@ health:
         check_interval: Duration::from_millis(500),
         good_checks: 5,
     };
-    assert_eq!(other.health(None), health);
+    assert_eq!(on(&other, None).health(), health);
     let calm = Calm {
         falls: 1,
         quiet: Duration::from_secs(10),
     };
-    assert_eq!(other.calm(None), calm);
+    assert_eq!(on(&other, None).calm(), calm);
     for (text, says) in [
         (
             "checkInterval: soon",
@@ -202,106 +201,6 @@ fn what_is_no_file_is_said_so() {
     read_config(&at("config.yaml")).unwrap();
 }
 
-fn old(files: &[(&str, &str)], node: Option<&str>, ids: Option<&str>) -> Result<OldInit, String> {
-    let dir = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        write(dir.path().join(name), text).unwrap();
-    }
-    OldInit::read(dir.path(), node, ids).map_err(|error| {
-        let mut text = error.to_string();
-        if let Some(source) = error.source() {
-            text.push_str(": ");
-            text.push_str(&source.to_string());
-        }
-        text.replace(dir.path().to_str().unwrap(), "DIR")
-    })
-}
-
-#[test]
-fn the_init_containers_files_are_taken_as_they_are() {
-    let both = [
-        (
-            "qat.conf",
-            "ServicesEnabled=sym;asym\nAutoresetEnabled=on\n",
-        ),
-        ("qat-node-7.conf", "ServicesEnabled=dc\n"),
-    ];
-    let here = old(&both, Some("node-7"), None).unwrap();
-    assert_eq!(here.services.unwrap().to_string(), "dc");
-    assert_eq!(here.auto_reset, Some(true));
-    let elsewhere = old(&both, Some("node-8"), Some("  ")).unwrap();
-    assert_eq!(elsewhere.services.unwrap().to_string(), "asym;sym");
-    assert_eq!(elsewhere.families.len(), 6);
-
-    let rules = elsewhere.rules();
-    let services = rules
-        .iter()
-        .map(|rule| (rule.family.unwrap(), rule.services.is_some()));
-    assert_eq!(
-        services.filter(|(_, some)| !some).collect::<Vec<_>>(),
-        [(Family::C62x, false)]
-    );
-}
-
-#[test]
-fn without_files_there_are_vfs_and_nothing_else() {
-    let nothing = old(&[], None, Some("4940 0x4942 4940")).unwrap();
-    assert_eq!((nothing.services, nothing.auto_reset), (None, None));
-    assert_eq!(nothing.families, [Family::Gen4_4xxx, Family::Gen4_401xx]);
-    assert_eq!(nothing.rules().len(), 2);
-}
-
-#[test]
-fn lines_are_read_as_the_script_reads_them() {
-    let read = |text: &str| old(&[("qat.conf", text)], None, None).unwrap();
-    assert_eq!(read("ServicesEnabled=\n").services, None);
-    assert_eq!(
-        read("ServicesEnabled=dc=sym\n")
-            .services
-            .unwrap()
-            .to_string(),
-        "dc"
-    );
-    let odd = read("# a comment\n ServicesEnabled=dc\nServiceEnabled=dc\nqat.conf=$'x\n");
-    assert_eq!(odd.services, None);
-    assert_eq!(odd.warnings.len(), 3, "{:?}", odd.warnings);
-    assert!(odd.warnings[1].contains("line 3: `ServiceEnabled=dc` is passed over"));
-}
-
-#[test]
-fn what_the_script_passes_over_in_silence_is_refused() {
-    for (text, says) in [
-        (
-            "ServicesEnabled=foo\n",
-            "`DIR/qat.conf`, line 1: ServicesEnabled: unknown service `foo`",
-        ),
-        (
-            "\nServicesEnabled=sym;\n",
-            "line 2: ServicesEnabled: a service is missing",
-        ),
-        (
-            "AutoresetEnabled=yes\n",
-            "AutoresetEnabled is `yes`; it is on or off",
-        ),
-    ] {
-        let error = old(&[("qat.conf", text)], None, None).unwrap_err();
-        assert!(error.contains(says), "{error}");
-    }
-    for ids in ["1234", "4941", "494", "4940,4942", "+940"] {
-        let error = old(&[], None, Some(ids)).unwrap_err();
-        assert!(error.contains("no PF of QAT; known are: 0435"), "{error}");
-    }
-}
-
-#[test]
-fn a_node_name_is_no_path() {
-    for name in ["../../etc/x", "a/b", "..", "a b", "A", "é"] {
-        let error = old(&[], Some(name), None).unwrap_err();
-        assert!(error.contains("no name of a node"), "{error}");
-    }
-    old(&[], Some("worker-1.example.org"), None).unwrap();
-}
-
 proptest! {
     #[test]
     fn no_text_makes_a_reader_panic(text in any::<String>(), yaml in "[a-z:\\[\\]{}\n \\-#&*!|>'\"0-9]{0,60}") {
@@ -314,40 +213,20 @@ proptest! {
     }
 }
 
-fn good(text: &str) -> NodeConfig {
+/// What it says for a node of this name.
+pub(crate) fn on(config: &NodeConfig, name: Option<&str>) -> OnNode {
+    config.on(&ThisNode {
+        name: name.map(str::to_owned),
+        hardware: BTreeSet::new(),
+    })
+}
+
+/// Reads a file that can be used.
+pub(crate) fn good(text: &str) -> NodeConfig {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");
     write(&path, text).unwrap();
     read_config(&path).unwrap()
-}
-
-#[test]
-fn what_a_node_offers_is_that_of_its_overrides() {
-    let config = good(
-        "version: 1
-offer: { maxDevices: 8, allocationPolicy: packed }
-admin: { listen: '127.0.0.1:9746' }
-health: { falls: 5 }
-overrides:
-  - nodes: ['edge-*']
-    offer: { maxDevices: 4 }
-    health: { quiet: 5m }
-  - nodes: [edge-1]
-    offer: { maxDevices: 2 }
-",
-    );
-    let most = |node| config.offer(node).max_devices.map(NonZeroUsize::get);
-    assert_eq!(most(None), Some(8));
-    assert_eq!(most(Some("core-1")), Some(8));
-    assert_eq!(most(Some("edge-7")), Some(4));
-    assert_eq!(most(Some("edge-1")), Some(2), "the last wins");
-    let edge = config.offer(Some("edge-1"));
-    assert_eq!(edge.allocation_policy, Some(AllocationPolicy::Packed));
-    let calm = config.calm(Some("edge-1"));
-    assert_eq!((calm.falls, calm.quiet), (5, Duration::from_mins(5)));
-    assert!(config.admin(Some("edge-1")).listen.is_some());
-    assert!(config.names_nodes());
-    assert!(!good("version: 1").names_nodes());
 }
 
 #[test]
@@ -367,7 +246,7 @@ pools:
     name: compress
 ",
     );
-    let pools = config.pools(None).unwrap();
+    let pools = on(&config, None).pools().unwrap();
     let names = pools.names(ResourceNames::Canonical);
     let services = Services::parse("dc").unwrap();
     let vf = |index| Traits {
@@ -382,7 +261,7 @@ pools:
     let fast = pools.of(&"fast".parse().unwrap());
     assert_eq!((fast.topology, fast.cdi), (false, CdiMode::Spec));
     assert_eq!(fast.policy, AllocationPolicy::Balanced);
-    let edge = config.pools(Some("edge-1")).unwrap();
+    let edge = on(&config, Some("edge-1")).pools().unwrap();
     let names = edge.names(ResourceNames::Canonical);
     assert_eq!(names.of(&vf(8)).unwrap().as_str(), "rest");
 }

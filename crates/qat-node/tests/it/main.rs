@@ -9,10 +9,12 @@
 mod allocate;
 mod calm;
 mod config;
+mod config_on_nodes;
 mod judging;
 mod ledger;
 mod machine;
 mod memory;
+mod old_init;
 mod partial;
 #[cfg(feature = "probe")]
 mod probe;
