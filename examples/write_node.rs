@@ -5,7 +5,8 @@
 //! cargo run -p qat-inspect -- list --sysfs-root=/tmp/node/sys --dev-root=/tmp/node/dev
 //! ```
 //!
-//! The first argument is a profile of `node_sim::Profile`, or `PFSxVFS` for a node of that size. With `--nodes=DIR` before it, a device
+//! The first argument is a profile of `node_sim::Profile`, `PFSxVFS` for a node of that size, or a file that `qat-inspect snapshot` has made
+//! somewhere else: a node that somebody has reported. With `--nodes=DIR` before it, a device
 //! node that does what `/dev/null` does is made in DIR for `vfio` and each IOMMU group, as container runtimes want to see one;
 //! that takes the right to make device nodes. What an earlier run has left in the directory of the node is removed.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use node_sim::{Machine, Profile};
+use qat_node::archive::Archive;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::io::Errno;
 
@@ -33,21 +35,27 @@ fn main() -> anyhow::Result<()> {
     }
     let [name, dir] = arguments.as_slice() else {
         bail!(
-            "usage: write_node [--nodes=DIR] PROFILE DIR; profiles: {}",
+            "usage: write_node [--nodes=DIR] PROFILE|SNAPSHOT DIR; profiles: {}",
             known()
         );
     };
-    let machine = Machine::profile(profile(name)?);
-    empty(Path::new(dir))?;
-    let node = machine.write(Path::new(dir))?;
+    let (file, dir) = (Path::new(name), Path::new(dir));
+    let what = if file.is_file() {
+        let archive = Archive::read(file)?;
+        empty(dir)?;
+        archive.unpack(dir)?;
+        format!("the node of `{name}`")
+    } else {
+        let machine = Machine::profile(profile(name)?);
+        empty(dir)?;
+        let node = machine.write(dir)?;
+        format!("{} PFs and {} VFs", node.pfs().len(), node.vfs().len())
+    };
     if let Some(nodes) = nodes {
-        make_nodes(&node.dev().join("vfio"), Path::new(&nodes))?;
+        make_nodes(&dir.join("dev/vfio"), Path::new(&nodes))?;
     }
-    println!(
-        "{} PFs and {} VFs in {dir}; look at them with --sysfs-root={dir}/sys --dev-root={dir}/dev",
-        node.pfs().len(),
-        node.vfs().len(),
-    );
+    let dir = dir.display();
+    println!("{what} in {dir}; look at it with --sysfs-root={dir}/sys --dev-root={dir}/dev");
     Ok(())
 }
 
@@ -59,7 +67,7 @@ fn empty(dir: &Path) -> anyhow::Result<()> {
     let names = entries.map(|entry| Ok(entry?.file_name()));
     let names: Vec<_> = names.collect::<anyhow::Result<_>>()?;
     let is_ours = |name: &_| {
-        ["sys", "dev", "kubelet", "lost+found"]
+        ["sys", "dev", "kubelet", "proc", "state", "lost+found"]
             .iter()
             .any(|ours| name == ours)
     };
@@ -108,7 +116,7 @@ fn profile(name: &str) -> anyhow::Result<Profile> {
     }
     let (pfs, vfs) = name
         .split_once('x')
-        .with_context(|| format!("no profile `{name}`; there are {}", known()))?;
+        .with_context(|| format!("no file and no profile `{name}`; there are {}", known()))?;
     let count = || format!("`{name}` is neither a profile nor PFSxVFS, such as 16x256");
     Ok(Profile::Scale {
         pfs: pfs.parse().with_context(count)?,
