@@ -12,11 +12,15 @@ use crate::known::state;
 
 /// The numbers of what `check` finds.
 fn found(root: &Path) -> Vec<String> {
+    found_with(root, &[])
+}
+
+fn found_with(root: &Path, more: &[&str]) -> Vec<String> {
     let kubelet = format!(
         "--kubelet-dir={}",
         root.join("kubelet/device-plugins").display()
     );
-    let args = ["--json", "--for=qatlib", &kubelet];
+    let args = [&["--json", "--for=qatlib", &kubelet], more].concat();
     let output = inspect("check", root, &args).output().unwrap();
     let checkup: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = checkup["findings"].as_array().unwrap().iter();
@@ -187,6 +191,20 @@ fn a_policy_against_writes_to_sysfs_where_vfs_are_to_be_bound() {
     };
     assert!(hinted("Y\n"));
     assert!(!hinted("N\n"));
+}
+
+#[test]
+fn a_vf_on_igb_uio_without_its_node() {
+    let dir = node_sim::scratch().unwrap();
+    let machine = Machine::profile(Profile::C62x).with(Change::NoIommu);
+    let node = machine
+        .with(Change::AllVfsOn(Some("igb_uio")))
+        .write(dir.path())
+        .unwrap();
+    let lost = || found_with(dir.path(), &["--dpdk-driver=igb_uio"]);
+    assert!(!lost().contains(&"QAT019".to_owned()), "{:?}", lost());
+    remove_file(node.dev().join("uio0")).unwrap();
+    assert!(lost().contains(&"QAT019".to_owned()), "{:?}", lost());
 }
 
 #[test]

@@ -60,6 +60,32 @@ fn a_sick_pf_and_what_the_plugin_says_of_vfs_are_findings() {
 }
 
 #[test]
+fn every_code_that_only_the_plugin_gives_is_a_finding_until_it_takes_it_back() {
+    let dir = node_sim::scratch().unwrap();
+    let node = Machine::profile(Profile::Xeon4xxx)
+        .write(dir.path())
+        .unwrap();
+    let vf = node.vfs()[0].to_string();
+    for (id, code) in [
+        ("QAT028", "gone"),
+        ("QAT029", "unreadable"),
+        ("QAT030", "moves"),
+        ("QAT031", "held"),
+        ("QAT032", "holder-unknown"),
+        ("QAT033", "leaked"),
+        ("QAT034", "flapping"),
+    ] {
+        let begins = format!("{id} {code} (VF {vf}): the plugin says: so it is");
+        let vfs = json!({ vf.as_str(): unhealthy(code, "so it is") });
+        let (exit, text) = check(dir.path(), &state(&vfs, &json!({})));
+        assert!(exit == 1 && text.contains(&begins), "{code}:\n{text}");
+        let vfs = json!({ vf.as_str(): { "health": "healthy" } });
+        let (exit, text) = check(dir.path(), &state(&vfs, &json!({})));
+        assert!(exit == 0 && !text.contains(id), "{code}:\n{text}");
+    }
+}
+
+#[test]
 fn a_state_of_another_boot_says_nothing_and_one_that_is_no_state_is_named() {
     let dir = node_sim::scratch().unwrap();
     let node = Machine::profile(Profile::Xeon4xxx)
