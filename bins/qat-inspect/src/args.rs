@@ -16,6 +16,7 @@ use sysfs_pci::{PciAddress, SysfsRoot};
 use vfio_host::PROC;
 
 use crate::answer::Output;
+use crate::report::Column;
 
 /// Says what a QAT node has, and what is wrong with it.
 ///
@@ -83,6 +84,11 @@ pub(crate) struct List {
     /// Only VFs that are not offered
     #[arg(long, conflicts_with = "resource")]
     pub(crate) withheld: bool,
+
+    /// Columns of the tables, in this order; a column that PFs or VFs do not have is left out there [default: those that are printed
+    /// without]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) columns: Option<Vec<Column>>,
 
     #[command(flatten)]
     pub(crate) output: Output,

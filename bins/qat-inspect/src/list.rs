@@ -27,6 +27,7 @@ pub(crate) fn text(list: &List) -> anyhow::Result<String> {
             .vfs
             .retain(|_, vf| matches!(vf.standing, Standing::Withheld(_)));
     }
-    let text = list.output.render(&Report::new(&site.look))?;
+    let report = Report::new(&site.look, list.columns.clone());
+    let text = list.output.render(&report)?;
     Ok(site.as_on_the_machine(text))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use anyhow::Error;
+use clap::ValueEnum;
 use qat_node::{Look, resource_text};
 use qat_policy::{Pf, Standing, Vf};
 use serde::Serialize;
@@ -22,6 +23,88 @@ pub(crate) struct Report {
     vfs: Vec<VfRow>,
     /// What could not be read.
     failures: Vec<String>,
+    /// The columns that were asked for; none: the usual ones.
+    #[serde(skip)]
+    columns: Option<Vec<Column>>,
+}
+
+/// A column of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Column {
+    Address,
+    Id,
+    Family,
+    Pf,
+    Driver,
+    Group,
+    Numa,
+    Vfs,
+    Services,
+    Offered,
+}
+
+impl Column {
+    const OF_PFS: [Self; 8] = [
+        Self::Address,
+        Self::Id,
+        Self::Family,
+        Self::Driver,
+        Self::Group,
+        Self::Numa,
+        Self::Vfs,
+        Self::Services,
+    ];
+
+    const OF_VFS: [Self; 8] = [
+        Self::Address,
+        Self::Id,
+        Self::Pf,
+        Self::Driver,
+        Self::Group,
+        Self::Numa,
+        Self::Services,
+        Self::Offered,
+    ];
+
+    /// Its heading in a table of `rows`.
+    fn heading(self, rows: &'static str) -> &'static str {
+        match self {
+            Self::Address => rows,
+            Self::Id => "ID",
+            Self::Family => "FAMILY",
+            Self::Pf => "PF",
+            Self::Driver => "DRIVER",
+            Self::Group => "GROUP",
+            Self::Numa => "NUMA",
+            Self::Vfs => "VFS",
+            Self::Services => "SERVICES",
+            Self::Offered => "OFFERED AS",
+        }
+    }
+}
+
+/// A table with those of the columns that its rows have.
+fn write_table<R>(
+    f: &mut String,
+    rows: &[R],
+    columns: &[Column],
+    heading: &'static str,
+    cell: impl Fn(&R, Column) -> Option<String>,
+) -> fmt::Result {
+    let Some(first) = rows.first() else {
+        return Ok(());
+    };
+    let there = |column: &&Column| cell(first, **column).is_some();
+    let columns: Vec<Column> = columns.iter().filter(there).copied().collect();
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(columns.iter().map(|column| column.heading(heading)));
+    for row in rows {
+        let cells = columns.iter().filter_map(|column| cell(row, *column));
+        table.push(cells.collect::<Vec<_>>());
+    }
+    writeln!(f, "{table}")
 }
 
 #[derive(Debug, Serialize)]
@@ -69,9 +152,10 @@ struct Withheld {
 
 impl Report {
     /// Puts a look into the form that is printed.
-    pub(crate) fn new(look: &Look) -> Self {
+    pub(crate) fn new(look: &Look, columns: Option<Vec<Column>>) -> Self {
         Self {
             schema: 1,
+            columns,
             pfs: look.inventory.pfs.values().map(PfRow::new).collect(),
             vfs: look.inventory.vfs.values().map(VfRow::new).collect(),
             failures: look
@@ -119,9 +203,44 @@ impl PfRow {
             trouble: pf.trouble.iter().map(ToString::to_string).collect(),
         }
     }
+
+    /// What stands in a column. None: PFs have no such column.
+    fn cell(&self, column: Column) -> Option<String> {
+        Some(match column {
+            Column::Address => self.address.clone(),
+            Column::Id => self.id.clone(),
+            Column::Family => self.family.clone(),
+            Column::Driver => cell(self.driver.as_ref()),
+            Column::Group => cell(self.iommu_group),
+            Column::Numa => cell(self.numa_node),
+            Column::Vfs => self.vfs.to_string(),
+            Column::Services => cell(self.services.as_ref()),
+            Column::Pf | Column::Offered => return None,
+        })
+    }
 }
 
 impl VfRow {
+    /// What stands in a column. None: VFs have no such column. `wide`: with the sentence that says why one is withheld.
+    fn cell(&self, column: Column, wide: bool) -> Option<String> {
+        Some(match column {
+            Column::Address => self.address.clone(),
+            Column::Id => self.id.clone(),
+            Column::Family => self.family.clone(),
+            Column::Pf => cell(self.pf.as_ref()),
+            Column::Driver => cell(self.driver.as_ref()),
+            Column::Group => cell(self.iommu_group),
+            Column::Numa => cell(self.numa_node),
+            Column::Services => cell(self.services.as_ref()),
+            Column::Offered => match (&self.resource, &self.withheld) {
+                (Some(resource), _) => resource.clone(),
+                (None, Some(why)) if wide => format!("- {}: {}", why.code, why.text),
+                (None, why) => format!("- {}", why.as_ref().map_or("", |why| why.code)),
+            },
+            Column::Vfs => return None,
+        })
+    }
+
     fn new(vf: &Vf) -> Self {
         let (resource, withheld) = match &vf.standing {
             Standing::Offered { pool } => (Some(resource_text(pool)), None),
@@ -185,59 +304,15 @@ impl Report {
 
 impl Report {
     fn write_pfs(&self, f: &mut String) -> fmt::Result {
-        if self.pfs.is_empty() {
-            return Ok(());
-        }
-        let mut table = Table::new([
-            "PF", "ID", "FAMILY", "DRIVER", "GROUP", "NUMA", "VFS", "SERVICES",
-        ]);
-        for pf in &self.pfs {
-            table.push([
-                pf.address.clone(),
-                pf.id.clone(),
-                pf.family.clone(),
-                cell(pf.driver.as_ref()),
-                cell(pf.iommu_group),
-                cell(pf.numa_node),
-                pf.vfs.to_string(),
-                cell(pf.services.as_ref()),
-            ]);
-        }
-        writeln!(f, "{table}")
+        let columns = self.columns.as_deref().unwrap_or(&Column::OF_PFS);
+        write_table(f, &self.pfs, columns, "PF", PfRow::cell)
     }
 
     fn write_vfs(&self, f: &mut String, wide: bool) -> fmt::Result {
-        if self.vfs.is_empty() {
-            return Ok(());
-        }
-        let mut table = Table::new([
-            "VF",
-            "ID",
-            "PF",
-            "DRIVER",
-            "GROUP",
-            "NUMA",
-            "SERVICES",
-            "OFFERED AS",
-        ]);
-        for vf in &self.vfs {
-            let standing = match (&vf.resource, &vf.withheld) {
-                (Some(resource), _) => resource.clone(),
-                (None, Some(why)) if wide => format!("- {}: {}", why.code, why.text),
-                (None, why) => format!("- {}", why.as_ref().map_or("", |why| why.code)),
-            };
-            table.push([
-                vf.address.clone(),
-                vf.id.clone(),
-                cell(vf.pf.as_ref()),
-                cell(vf.driver.as_ref()),
-                cell(vf.iommu_group),
-                cell(vf.numa_node),
-                cell(vf.services.as_ref()),
-                standing,
-            ]);
-        }
-        writeln!(f, "{table}")
+        let columns = self.columns.as_deref().unwrap_or(&Column::OF_VFS);
+        write_table(f, &self.vfs, columns, "VF", |vf, column| {
+            vf.cell(column, wide)
+        })
     }
 
     /// What is wrong, each thing once, with the functions that it concerns.

@@ -4,36 +4,36 @@ use std::fmt;
 
 /// Rows under a heading, each column as wide as its widest cell.
 #[derive(Debug)]
-pub(crate) struct Table<const N: usize> {
-    rows: Vec<[String; N]>,
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
 }
 
-impl<const N: usize> Table<N> {
+impl Table {
     /// A table with its heading.
-    pub(crate) fn new(heading: [&str; N]) -> Self {
+    pub(crate) fn new(heading: impl IntoIterator<Item = &'static str>) -> Self {
         Self {
-            rows: vec![heading.map(str::to_owned)],
+            rows: vec![heading.into_iter().map(str::to_owned).collect()],
         }
     }
 
-    /// Adds a row.
-    pub(crate) fn push(&mut self, row: [String; N]) {
-        self.rows.push(row);
+    /// Adds a row, with a cell for each column.
+    pub(crate) fn push(&mut self, row: impl Into<Vec<String>>) {
+        self.rows.push(row.into());
     }
 }
 
-impl<const N: usize> fmt::Display for Table<N> {
+impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut widths = [0; N];
+        let mut widths = vec![0; self.rows.iter().map(Vec::len).max().unwrap_or(0)];
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
         for row in &self.rows {
-            let cells = row.iter().zip(widths);
+            let cells = row.iter().zip(&widths);
             let line: Vec<_> = cells
-                .map(|(cell, width)| format!("{cell:width$}"))
+                .map(|(cell, &width)| format!("{cell:width$}"))
                 .collect();
             writeln!(f, "{}", line.join("  ").trim_end())?;
         }

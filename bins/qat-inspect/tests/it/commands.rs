@@ -105,6 +105,39 @@ fn lists_are_filtered() {
 }
 
 #[test]
+fn lists_have_the_columns_that_are_asked_for() {
+    let dir = node_sim::scratch().unwrap();
+    let machine = Machine::profile(Profile::Xeon4xxx);
+    let (pf, vf) = (machine.pfs()[0], machine.vfs()[0]);
+    machine.write(dir.path()).unwrap();
+    let pf_arg = format!("--pf={pf}");
+    let text = said(
+        dir.path(),
+        "list",
+        &[&pf_arg, "--columns=family,address,offered,vfs"],
+    );
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let pf = pf.to_string();
+    let vf = vf.to_string();
+    assert_eq!(rows[0], ["FAMILY", "PF", "VFS"]);
+    assert_eq!(rows[1], ["4xxx", &pf, "16"]);
+    assert_eq!(rows[3], ["FAMILY", "VF", "OFFERED", "AS"]);
+    assert_eq!(rows[4], ["4xxx", &vf, "qat.intel.com/cy"]);
+    let output = inspect("list", dir.path(), &["--columns=colour"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("colour") && text.contains("offered"),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_address_that_is_none_or_absent_is_said() {
     let dir = node_sim::scratch().unwrap();
     Machine::profile(Profile::C3xxx).write(dir.path()).unwrap();
