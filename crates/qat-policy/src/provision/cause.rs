@@ -107,7 +107,7 @@ impl fmt::Display for Cause {
             Self::TooMany => "the device has fewer VFs; look again",
             Self::Forbidden => {
                 "this process may not write there; run it as root, and mount the host's whole /sys (not only \
-                 /sys/bus/pci) writable"
+                 /sys/bus/pci) writable; where that is so, see the kernel's log for AppArmor or SELinux"
             }
             Self::Other => "see the kernel's log",
         })

@@ -67,7 +67,7 @@ pub enum Failure {
     #[error(
         "`{driver}` does not take it, and `driver_override`, which would make it, cannot be written: \
          {refused}; mount the host's whole /sys (not only /sys/bus/pci) writable, and name the mount as \
-         the sysfs root"
+         the sysfs root; where that is so, see the kernel's log for AppArmor or SELinux"
     )]
     NoOverride {
         /// The driver.
