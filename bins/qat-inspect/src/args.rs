@@ -16,7 +16,7 @@ use sysfs_pci::{PciAddress, SysfsRoot};
 use vfio_host::PROC;
 
 use crate::answer::Output;
-use crate::report::Column;
+use crate::column::Column;
 
 /// Says what a QAT node has, and what is wrong with it.
 ///

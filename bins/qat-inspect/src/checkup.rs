@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::catalogue::Severity;
+use crate::confinement;
 use crate::consumers::ResourceRow;
 use crate::finding::{Finding, Kind};
 use crate::machine;
@@ -69,6 +70,7 @@ impl Checkup {
                 .chain(unread)
                 .chain(known.findings(look))
                 .chain(machine::findings(site, no_kubelet))
+                .chain(confinement::findings(site))
                 .collect(),
             notes: known.trouble().into_iter().collect(),
             ..Self::of_a_resource(look)

@@ -4,7 +4,6 @@ use qat_node::runtimes;
 use qat_policy::{Reason, Standing, Vf};
 
 use crate::finding::{Finding, Kind};
-use crate::machine::text;
 use crate::site::Site;
 
 /// What qatlib locks for each VF, in bytes, without what its user needs.
@@ -12,6 +11,10 @@ const LEAST_LOCKED: u64 = 16 << 20;
 
 /// Hints only: what a policy says of one container nobody can read from the machine.
 pub(crate) fn findings(site: &Site) -> Vec<Finding> {
+    let inventory = &site.look.inventory;
+    if inventory.pfs.is_empty() && inventory.vfs.is_empty() {
+        return Vec::new();
+    }
     let mut findings = Vec::from_iter(selinux(site));
     findings.extend(apparmor(site));
     findings.extend(locked_memory(site));
@@ -23,7 +26,7 @@ fn finding(name: String, code: &'static str, text: String) -> Finding {
 }
 
 fn selinux(site: &Site) -> Option<Finding> {
-    let enforce = text(site, "fs/selinux/enforce")?;
+    let enforce = site.sysfs_text("fs/selinux/enforce")?;
     (enforce == "1").then(|| {
         let text =
             "`/sys/fs/selinux/enforce` is 1; a container may need container_use_devices".to_owned();
@@ -35,7 +38,7 @@ fn selinux(site: &Site) -> Option<Finding> {
 /// there is something to bind.
 fn apparmor(site: &Site) -> Option<Finding> {
     let file = "module/apparmor/parameters/enabled";
-    let enabled = text(site, file)?;
+    let enabled = site.sysfs_text(file)?;
     let to_bind = |vf: &&Vf| {
         matches!(
             vf.standing,

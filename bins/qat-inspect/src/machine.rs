@@ -10,7 +10,6 @@ use qat_policy::health::{Reading, Unclear};
 use qat_policy::{Reason, Standing, Vf};
 use sysfs_pci::{NumaNode, fs as sysfs};
 
-use crate::confinement;
 use crate::finding::{Finding, Kind};
 use crate::site::Site;
 
@@ -40,7 +39,6 @@ pub(crate) fn findings(site: &Site, no_kubelet: bool) -> Vec<Finding> {
     findings.extend(numa(site));
     findings.extend(heartbeats(site));
     findings.extend(resources(site));
-    findings.extend(confinement::findings(site));
     findings.extend(parameters(site));
     findings.extend(firmware(site));
     if !site.is_a_snapshot && !no_kubelet {
@@ -51,12 +49,6 @@ pub(crate) fn findings(site: &Site, no_kubelet: bool) -> Vec<Finding> {
 
 fn finding(kind: Kind, name: impl Into<String>, code: &'static str, text: String) -> Finding {
     Finding::new(kind, name.into(), code, text)
-}
-
-/// The text of a small file of sysfs.
-pub(crate) fn text(site: &Site, relative: &str) -> Option<String> {
-    let text = sysfs::read_text(&site.roots.sysfs.join(relative)).ok()?;
-    Some(text.trim().to_owned())
 }
 
 fn modules(site: &Site) -> Vec<Finding> {
@@ -74,11 +66,11 @@ fn modules(site: &Site) -> Vec<Finding> {
         findings.push(finding(Kind::Machine, "vfio-pci", "vfio-not-loaded", text));
     }
     for name in ["intel_qat", "qat_4xxx", "qat_c62x"] {
-        let Some(taint) = text(site, &format!("module/{name}/taint")) else {
+        let Some(taint) = site.sysfs_text(&format!("module/{name}/taint")) else {
             continue;
         };
         if taint.contains('O') {
-            let version = text(site, &format!("module/{name}/version"));
+            let version = site.sysfs_text(&format!("module/{name}/version"));
             let version =
                 version.map_or_else(String::new, |version| format!(", version {version}"));
             let text = format!(

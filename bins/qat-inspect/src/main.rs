@@ -7,6 +7,7 @@ mod ask;
 mod catalogue;
 mod check;
 mod checkup;
+mod column;
 mod confinement;
 mod consumers;
 mod explain;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use anyhow::Error;
-use clap::ValueEnum;
 use qat_node::{Look, resource_text};
 use qat_policy::{Pf, Standing, Vf};
 use serde::Serialize;
 use sysfs_pci::{IommuGroupId, NumaNode};
 
 use crate::answer::Answer;
+use crate::column::Column;
 use crate::table::{Table, cell};
 
 /// The answer of `list`. The field names are an interface: scripts read them.
@@ -26,61 +26,6 @@ pub(crate) struct Report {
     /// The columns that were asked for; none: the usual ones.
     #[serde(skip)]
     columns: Option<Vec<Column>>,
-}
-
-/// A column of the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Column {
-    Address,
-    Id,
-    Family,
-    Pf,
-    Driver,
-    Group,
-    Numa,
-    Vfs,
-    Services,
-    Offered,
-}
-
-impl Column {
-    const OF_PFS: [Self; 8] = [
-        Self::Address,
-        Self::Id,
-        Self::Family,
-        Self::Driver,
-        Self::Group,
-        Self::Numa,
-        Self::Vfs,
-        Self::Services,
-    ];
-
-    const OF_VFS: [Self; 8] = [
-        Self::Address,
-        Self::Id,
-        Self::Pf,
-        Self::Driver,
-        Self::Group,
-        Self::Numa,
-        Self::Services,
-        Self::Offered,
-    ];
-
-    /// Its heading in a table of `rows`.
-    fn heading(self, rows: &'static str) -> &'static str {
-        match self {
-            Self::Address => rows,
-            Self::Id => "ID",
-            Self::Family => "FAMILY",
-            Self::Pf => "PF",
-            Self::Driver => "DRIVER",
-            Self::Group => "GROUP",
-            Self::Numa => "NUMA",
-            Self::Vfs => "VFS",
-            Self::Services => "SERVICES",
-            Self::Offered => "OFFERED AS",
-        }
-    }
 }
 
 /// A table with those of the columns that its rows have.

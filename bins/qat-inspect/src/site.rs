@@ -8,6 +8,7 @@ use qat_node::archive::Archive;
 use qat_node::pools::PoolConfig;
 use qat_node::{Look, Looker, Roots};
 use qat_policy::Rules;
+use sysfs_pci::fs::read_text;
 use tempfile::TempDir;
 
 use crate::args::View;
@@ -68,6 +69,12 @@ impl Site {
             is_a_snapshot: trees.is_some(),
             trees,
         })
+    }
+
+    /// The text of a small file of sysfs, if it can be read.
+    pub(crate) fn sysfs_text(&self, relative: &str) -> Option<String> {
+        let text = read_text(&self.roots.sysfs.join(relative)).ok()?;
+        Some(text.trim().to_owned())
     }
 
     /// A text with paths as they are on the machine, not where it was unpacked.
