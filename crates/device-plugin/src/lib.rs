@@ -125,6 +125,7 @@ mod service;
 mod session;
 mod socket;
 mod state;
+mod state_cell;
 mod stop;
 mod supervisor;
 

@@ -33,7 +33,8 @@ use crate::{
     service::{ALLOCATE_LIMIT, RegisterError, Service, register},
     session::Session,
     socket::{FileIdentity, SocketError},
-    state::{State, StateCell},
+    state::State,
+    state_cell::StateCell,
 };
 use std::{future::pending, path::Path, sync::Arc, time::Duration};
 use tokio::{

@@ -9,7 +9,8 @@ use crate::{
     plugin::DevicePlugin,
     resource_name::ResourceName,
     socket::{SocketError, check_length},
-    state::{State, StateCell, States},
+    state::State,
+    state_cell::{StateCell, States},
 };
 use std::{
     collections::BTreeMap,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use device_plugin::cdi::{Device, Node, Owner, Shared, Spec, SpecError};
 
-use crate::edits::{control_device, device_node, functions, mount, on_vfio};
+use crate::edits::{control_device, device_node, mount};
+use crate::functions::{functions, on_vfio};
 use crate::grant::Grant;
 
 /// Describes all functions of a resource in CDI: a device for each one that has a node.

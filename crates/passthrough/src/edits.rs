@@ -1,13 +1,13 @@
 //! The answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use device_plugin::cdi::qualified_name;
 use device_plugin::{ContainerEdits, DeviceNode, Mount};
 use sysfs_pci::PciAddress;
 use vfio_host::VfioNode;
 
+use crate::functions::{Functions, functions, on_vfio};
 use crate::grant::{FunctionNode, Grant};
 use crate::info::info;
 use crate::names::{kubevirt_variable, sriov_info_variable, sriov_shell_variable, sriov_variable};
@@ -59,34 +59,6 @@ pub fn edits(grant: &Grant<'_>) -> ContainerEdits {
         cdi_devices: cdi_devices(grant, &functions),
         ..ContainerEdits::default()
     }
-}
-
-/// Functions by address, each with its nodes.
-pub(crate) type Functions = BTreeMap<PciAddress, Vec<FunctionNode>>;
-
-/// Each function once, in address order, and its nodes in the order of their paths. Where one is granted
-/// twice it has the nodes of both.
-pub(crate) fn functions(grant: &Grant<'_>) -> Functions {
-    let mut functions = Functions::new();
-    for function in &grant.functions {
-        let nodes = functions.entry(function.address).or_default();
-        nodes.extend(function.nodes.iter().cloned());
-    }
-    for nodes in functions.values_mut() {
-        nodes.sort_by(|one, other| path_order(one).cmp(&path_order(other)));
-        nodes.dedup();
-    }
-    functions
-}
-
-/// Whether a user of the functions needs the control node.
-pub(crate) fn on_vfio(functions: &Functions) -> bool {
-    let mut nodes = functions.values().flatten();
-    nodes.any(|node| matches!(node, FunctionNode::Vfio(_)))
-}
-
-fn path_order(node: &FunctionNode) -> (&Path, &Path) {
-    (node.container_path(), node.host_path())
 }
 
 fn envs(grant: &Grant<'_>, functions: &Functions) -> BTreeMap<String, String> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use vfio_host::{NodeKind, VfioNode};
 
-use crate::edits::Functions;
+use crate::functions::Functions;
 use crate::grant::FunctionNode;
 
 /// What is known of each function, as JSON in one line with its keys in lexical order, the form

@@ -95,6 +95,7 @@
 mod cdi;
 pub mod contract;
 mod edits;
+mod functions;
 mod grant;
 mod info;
 mod interface;
