@@ -96,7 +96,7 @@ async fn serve(
         told,
         wishes,
         metrics,
-        problems: Vec::new(),
+        stale: false,
     };
     let mut reload = pin!(async {
         match &file {

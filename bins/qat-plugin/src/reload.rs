@@ -1,10 +1,11 @@
 //! The configuration file, read anew when it changes.
 //!
 //! A `ConfigMap` in a pod is a directory: `config.yaml` is a link to `..data/config.yaml`, and `..data` a link that the kubelet turns to a
-//! new directory (`AtomicWriter` in `pkg/volume/util`). So the directory of the file is watched, and what counts is whether what is
-//! read differs.
+//! new directory (`AtomicWriter` in `pkg/volume/util`). So the directory of the file is watched, and what counts is whether the path
+//! leads to another file, or the file was written to.
 
-use std::mem::take;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +34,8 @@ pub(crate) struct Reload<'a> {
     pub(crate) wishes: watch::Sender<Arc<Wishes>>,
     /// Counts them.
     pub(crate) metrics: Arc<Metrics>,
-    /// What is wrong with the file as it is now.
-    pub(crate) problems: Vec<String>,
+    /// Whether what is in the file now cannot be used.
+    pub(crate) stale: bool,
 }
 
 impl Reload<'_> {
@@ -42,22 +43,28 @@ impl Reload<'_> {
     pub(crate) async fn follow(mut self, file: &Path) {
         let directory = file.parent().unwrap_or(file);
         let events = DirEvents::new().ok();
+        // What was read at the start may have changed since, so that the first look counts as a change.
+        let mut last = None;
         loop {
             if let Some(events) = &events {
                 // To watch what is watched changes nothing; the directory may be another one now.
                 let _not_there = events.watch(directory);
             }
-            let read = match (self.read)() {
-                // Who follows a link while it is turned may look into the directory that is removed.
-                Err(_maybe_gone) => {
-                    sleep(SETTLE).await;
-                    (self.read)()
+            let now = stamp(file);
+            if last != Some(now) {
+                last = Some(now);
+                let read = match (self.read)() {
+                    // Who follows a link while it is turned may look into the directory that is removed.
+                    Err(_maybe_gone) => {
+                        sleep(SETTLE).await;
+                        (self.read)()
+                    }
+                    read => read,
+                };
+                match read {
+                    Ok(settings) => self.take(settings),
+                    Err(error) => self.refuse(&error),
                 }
-                read => read,
-            };
-            match read {
-                Ok(settings) => self.take(settings),
-                Err(error) => self.refuse(error),
             }
             match &events {
                 Some(events) => {
@@ -70,25 +77,23 @@ impl Reload<'_> {
         }
     }
 
-    /// What is wrong changes nothing, and is said once.
-    fn refuse(&mut self, error: SettingsError) {
-        if error.problems != self.problems {
-            self.problems = error.problems;
-            warn!(
-                "the configuration was changed and cannot be used, so what held before goes on: {}",
-                self.problems.join("; ")
-            );
-            self.metrics.configured(false);
-        }
+    /// What is wrong changes nothing.
+    fn refuse(&mut self, error: &SettingsError) {
+        warn!(
+            "the configuration was changed and cannot be used, so what held before goes on: {}",
+            error.problems.join("; ")
+        );
+        self.stale = true;
+        self.metrics.configured(false);
     }
 
     /// Hands on what differs from what holds.
     fn take(&mut self, settings: Settings) {
-        let mended = !take(&mut self.problems).is_empty();
-        if mended {
+        if self.stale {
+            self.stale = false;
             info!("the configuration can be used again");
         }
-        let differs = settings.told != self.told;
+        self.metrics.configured(true);
         for (now, before) in settings.told.iter().zip(&self.told) {
             if now.value != before.value && now.takes_a_restart {
                 warn!(
@@ -109,8 +114,17 @@ impl Reload<'_> {
         if changed {
             info!("the configuration was changed, and is followed");
         }
-        if mended || differs || changed {
-            self.metrics.configured(true);
-        }
     }
+}
+
+/// Which file a path leads to, and when it was last written to. None: to none.
+fn stamp(file: &Path) -> Option<[i128; 5]> {
+    let found = fs::metadata(file).ok()?;
+    Some([
+        found.dev().into(),
+        found.ino().into(),
+        found.size().into(),
+        found.ctime().into(),
+        found.ctime_nsec().into(),
+    ])
 }

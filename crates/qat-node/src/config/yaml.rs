@@ -191,10 +191,11 @@ impl NodeConfig {
             offer: self.offer.clone(),
             admin: self.admin,
             health: self.health,
-            pools: self.pools.clone(),
+            pools: Vec::new(),
         };
-        told.pools
-            .retain(|rule| node.fits(&rule.nodes, &rule.hardware));
+        let rules = self.pools.iter();
+        let fitting = rules.filter(|rule| node.fits(&rule.nodes, &rule.hardware));
+        told.pools.extend(fitting.cloned());
         for more in &self.overrides {
             if node.fits(&more.nodes, &more.hardware) {
                 told.offer.overlay(&more.offer);

@@ -199,7 +199,7 @@ impl Metrics {
         );
         registry.register(
             "config_reloads",
-            "How often the configuration was changed, and whether what it became could be used",
+            "How often the configuration file was read anew, and whether it could be used",
             self.reloads.clone(),
         );
         registry.register(
@@ -233,7 +233,7 @@ impl Metrics {
         );
     }
 
-    /// Counts that the configuration was changed, and whether what it is now can be used.
+    /// Counts that the configuration was read anew, and whether it could be used.
     pub fn configured(&self, usable: bool) {
         let result = if usable { "applied" } else { "refused" };
         self.reloads.get_or_create(&Reloaded { result }).inc();
