@@ -16,7 +16,7 @@ pub(crate) enum Demand {
     Healthy,
 }
 
-/// Checks every ID of a container's request, and returns them sorted.
+/// Checks every ID of a container's request, and returns them sorted. Why a device is unhealthy is not known here.
 ///
 /// `taken` holds what other containers of the same call were given, and grows by these.
 pub(crate) fn check(
@@ -37,7 +37,7 @@ pub(crate) fn check(
             return Err(AllocateError::Unknown { id });
         };
         if demand == Demand::Healthy && device.health != Health::Healthy {
-            return Err(AllocateError::Unhealthy { id });
+            return Err(AllocateError::Unhealthy { id, why: None });
         }
         if !taken.insert(id.clone()) {
             return Err(AllocateError::Duplicate { id });
@@ -87,7 +87,13 @@ mod tests {
             (&["a", "x"][..], AllocateError::Unknown { id: id("x") }),
             (&[""], AllocateError::Malformed { text: text("") }),
             (&["a\n"], AllocateError::Malformed { text: text("a\n") }),
-            (&["a", "sick"], AllocateError::Unhealthy { id: id("sick") }),
+            (
+                &["a", "sick"],
+                AllocateError::Unhealthy {
+                    id: id("sick"),
+                    why: None,
+                },
+            ),
             (&["a", "b", "a"], AllocateError::Duplicate { id: id("a") }),
         ];
         for (ids, error) in refused {

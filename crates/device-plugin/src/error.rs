@@ -33,10 +33,12 @@ pub enum AllocateError {
         text: String,
     },
     /// The device exists, but may not be given to a container now.
-    #[error("device `{id}` is unhealthy")]
+    #[error("device `{id}` is unhealthy{}", why.as_ref().map_or_else(String::new, |why| format!(": {why}")))]
     Unhealthy {
         /// The ID of the device.
         id: DeviceId,
+        /// What the plugin says is wrong with it: [`DevicePlugin::why_unhealthy`](crate::DevicePlugin::why_unhealthy).
+        why: Option<String>,
     },
     /// The request names a device twice.
     #[error("the request names device `{id}` twice")]

@@ -50,6 +50,14 @@ pub trait DevicePlugin: Send + Sync + 'static {
         first_in_order(request)
     }
 
+    /// Says why a device is unhealthy, to the person whose pod is refused for that. By default nothing.
+    ///
+    /// The kubelet asks for an unhealthy device only while the list that says so is on its way to it.
+    fn why_unhealthy(&self, id: &DeviceId) -> Option<String> {
+        let _ = id;
+        None
+    }
+
     /// Says which of the optional calls are wanted. By default none.
     fn options(&self) -> PluginOptions {
         PluginOptions::default()

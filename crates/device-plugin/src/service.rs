@@ -98,9 +98,16 @@ impl Service {
     ) -> Result<Vec<Vec<DeviceId>>, AllocateError> {
         let devices = self.devices();
         let mut taken = BTreeSet::new();
-        requests
-            .map(|ids| check(ids, &devices, demand, &mut taken))
-            .collect()
+        let checked = requests.map(|ids| check(ids, &devices, demand, &mut taken));
+        checked
+            .collect::<Result<_, _>>()
+            .map_err(|error| match error {
+                AllocateError::Unhealthy { id, .. } => {
+                    let why = self.plugin.why_unhealthy(&id);
+                    AllocateError::Unhealthy { id, why }
+                }
+                error => error,
+            })
     }
 
     async fn allocate_all(

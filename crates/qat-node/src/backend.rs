@@ -18,7 +18,7 @@ use vfio_host::VfioNode;
 
 use crate::pools::{CdiMode, PoolSettings};
 use crate::text::chain;
-use crate::{Described, Known, NodeState, Recheck, RecheckError};
+use crate::{Described, Known, NodeState, Recheck, RecheckError, Verdict};
 
 /// One resource: lists its VFs, prefers and hands them out.
 #[derive(Debug)]
@@ -76,6 +76,14 @@ impl DevicePlugin for PoolBackend {
         PluginOptions {
             preferred_allocation: true,
             pre_start: true,
+        }
+    }
+
+    fn why_unhealthy(&self, id: &DeviceId) -> Option<String> {
+        let state = self.state.borrow();
+        match &state.pools.get(&self.pool)?.get(&address(id)?)?.verdict {
+            Verdict::Unhealthy { reason, .. } => Some(reason.clone()),
+            Verdict::Healthy => None,
         }
     }
 

@@ -106,7 +106,10 @@ mod tests {
                 "`a b` is not the ID of a device",
             ),
             (
-                AllocateError::Unhealthy { id: id() },
+                AllocateError::Unhealthy {
+                    id: id(),
+                    why: None,
+                },
                 Code::FailedPrecondition,
                 "device `a` is unhealthy",
             ),

@@ -64,7 +64,7 @@ async fn a_refusal_has_a_code_and_a_sentence() {
         (
             &[&["sick"]],
             Code::FailedPrecondition,
-            "device `sick` is unhealthy",
+            "device `sick` is unhealthy: it coughs",
         ),
         (
             &[&["a", "a"]],

@@ -75,6 +75,10 @@ impl DevicePlugin for Ports {
         }
     }
 
+    fn why_unhealthy(&self, id: &DeviceId) -> Option<String> {
+        (id.as_str() == "sick").then(|| "it coughs".to_owned())
+    }
+
     async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
         self.begun.notify_one();
         sleep(self.thinks).await;

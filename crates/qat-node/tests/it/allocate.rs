@@ -47,6 +47,22 @@ fn id(address: PciAddress) -> DeviceId {
     address.to_string().parse().unwrap()
 }
 
+/// The kubelet may ask for a VF while it has not heard yet that it is unhealthy.
+#[test]
+fn of_an_unhealthy_vf_it_is_said_what_is_wrong() {
+    let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+    let mut backend = backend(&mut site);
+    let [well, sick] = [0, 1].map(|nth| site.node.vfs()[nth]);
+    site.node.unbind(sick).unwrap();
+    let before = NodeState::clone(&backend.state.borrow());
+    let after = judged(&before, &site.look());
+    backend.state = watch::Sender::new(Arc::new(after)).subscribe();
+    let why = backend.why_unhealthy(&id(sick)).unwrap();
+    assert!(why.contains("no driver is bound"), "{why}");
+    assert_eq!(backend.why_unhealthy(&id(well)), None);
+    assert_eq!(backend.why_unhealthy(&"other".parse().unwrap()), None);
+}
+
 /// Allocates one VF after `change`, and expects a refusal that contains every part.
 async fn refused(change: impl FnOnce(&Site, PciAddress), parts: &[&str]) {
     let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
