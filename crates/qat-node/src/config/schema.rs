@@ -245,7 +245,15 @@ fn the_schema_takes_what_the_parser_takes() {
             "version: 1\noverrides: [{ hardware: [4xxx], offer: { maxDevices: 8 } }]",
             true,
         ),
-        ("version: 1\noverrides: [{ hardware: 4xxx }]", false),
+        (
+            "version: 1\noverrides: [{ hardware: 4xxx, nodes: edge-1 }]\noffer: { families: c62x }",
+            true,
+        ),
+        ("version: 1\noffer: { families: }", true),
+        (
+            "version: 1\noverrides: [{ hardware: { family: 4xxx } }]",
+            false,
+        ),
         ("version: 1\npools: [{ topology: perhaps }]", false),
     ] {
         let parsed = serde_saphyr::from_str::<NodeConfig>(text);

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use sysfs_pci::{NumaNode, PciAddress};
 
 use super::values::{
-    addresses, driver, mode, numa_node, on_off, prefix, scalar, services, time, word,
+    driver, mode, numa_node, on_off, prefix, scalar, services, several, several_if, time, word,
 };
 use crate::pools::{CdiMode, Numbering};
 
@@ -28,7 +28,8 @@ use crate::pools::{CdiMode, Numbering};
 #[cfg_attr(test, schemars(rename = "provisioning rule"))]
 pub(super) struct YamlRule {
     /// Only on nodes with these names; `*` and `?` stand for any text and any character.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "several")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
     pub(super) nodes: Vec<String>,
     /// Only PFs of this family: `c62x`, `4xxx`, `420xx` and so on.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
@@ -61,11 +62,12 @@ pub(super) struct YamlRule {
 #[cfg_attr(test, schemars(rename = "pool rule"))]
 pub(super) struct YamlPool {
     /// Only on nodes with these names; `*` and `?` stand for any text and any character.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "several")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
     pub(super) nodes: Vec<String>,
     /// Only on nodes that have QAT functions of one of these families: `c62x`, `4xxx`, `420xx` and so on.
-    #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    #[serde(default, deserialize_with = "several")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
     pub(super) hardware: BTreeSet<Family>,
     /// The pool that VFs with these services are in: `cy`, `dc`, `sym-dc`, `generic` and so on.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
@@ -109,7 +111,7 @@ pub(super) struct YamlSelect {
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(super) family: Option<Family>,
     /// VFs of the PF at this address, or of these PFs.
-    #[serde(default, deserialize_with = "addresses")]
+    #[serde(default, deserialize_with = "several")]
     #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
     pub(super) pf: BTreeSet<PciAddress>,
     /// VFs with these numbers on their PF, from 0: `0-7`, or one number.
@@ -174,7 +176,8 @@ pub(super) struct YamlHealth {
 pub struct Offer {
     /// The families whose VFs are offered: `c62x`, `4xxx`, `420xx` and so on; every one by default. Flag `-kernel-vf-drivers`, which
     /// names them by their kernel VF drivers. Takes a restart.
-    #[cfg_attr(test, schemars(with = "Option<Vec<String>>"))]
+    #[serde(default, deserialize_with = "several_if")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
     pub families: Option<BTreeSet<Family>>,
     /// The driver that VFs must be bound to: `vfio-pci` (the default) or `igb_uio`. Flag `-dpdk-driver`. Takes a restart.
     #[serde(default, deserialize_with = "word")]
@@ -233,11 +236,12 @@ pub struct Admin {
 )]
 pub(super) struct YamlOverride {
     /// On nodes with these names; `*` and `?` stand for any text and any character.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "several")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
     pub(super) nodes: Vec<String>,
     /// On nodes that have QAT functions of one of these families: `c62x`, `4xxx`, `420xx` and so on.
-    #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    #[serde(default, deserialize_with = "several")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
     pub(super) hardware: BTreeSet<Family>,
     /// What is offered.
     #[serde(default)]

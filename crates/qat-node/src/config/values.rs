@@ -1,6 +1,5 @@
 //! Values as people write them.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,17 +8,26 @@ use qat_policy::ServiceSet;
 use qat_policy::provision::{DriverGoal, VfDriver};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use sysfs_pci::{NumaNode, PciAddress};
+use sysfs_pci::NumaNode;
 
 use super::time::parse_time;
 use crate::pools::Numbering;
 
-/// `sym;asym`, or a list of words.
+/// One word, or a list of some.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a word or a list of words")]
 enum Words {
     One(String),
     Many(Vec<String>),
+}
+
+impl Words {
+    fn list(self) -> Vec<String> {
+        match self {
+            Self::One(word) => vec![word],
+            Self::Many(words) => words,
+        }
+    }
 }
 
 /// `true`, or `on`, which is a text in YAML 1.2.
@@ -28,14 +36,6 @@ enum Words {
 enum Switch {
     Bool(bool),
     Text(String),
-}
-
-/// One address, or a list of some.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Addresses {
-    One(String),
-    Many(Vec<String>),
 }
 
 /// A number, or a text.
@@ -82,17 +82,25 @@ pub(super) fn numa_node<'de, D: Deserializer<'de>>(
     Ok(Option::<u32>::deserialize(deserializer)?.map(NumaNode::new))
 }
 
-pub(super) fn addresses<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeSet<PciAddress>, D::Error> {
-    let texts = match Addresses::deserialize(deserializer)? {
-        Addresses::One(text) => vec![text],
-        Addresses::Many(texts) => texts,
-    };
-    let addresses = texts.iter().map(|text| text.parse());
-    addresses
-        .collect::<Result<_, _>>()
-        .map_err(D::Error::custom)
+/// One value, or a list of some, whose own errors say what is allowed.
+pub(super) fn several<'de, D, C>(deserializer: D) -> Result<C, D::Error>
+where
+    D: Deserializer<'de>,
+    C: IntoIterator<Item: FromStr<Err: Display>> + FromIterator<C::Item>,
+{
+    let none = || C::from_iter([]);
+    several_if(deserializer).map(|values| values.unwrap_or_else(none))
+}
+
+/// The same, where to say nothing is not to say that there are none.
+pub(super) fn several_if<'de, D, C>(deserializer: D) -> Result<Option<C>, D::Error>
+where
+    D: Deserializer<'de>,
+    C: IntoIterator<Item: FromStr<Err: Display>> + FromIterator<C::Item>,
+{
+    let words = Option::<Words>::deserialize(deserializer)?;
+    let values = words.map(|words| words.list().iter().map(|word| word.parse()).collect());
+    values.transpose().map_err(D::Error::custom)
 }
 
 /// `none`, or the start of variables.
@@ -127,11 +135,10 @@ pub(super) fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 pub(super) fn services<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<ServiceSet>, D::Error> {
-    let text = match Option::<Words>::deserialize(deserializer)? {
-        None => return Ok(None),
-        Some(Words::One(text)) => text,
-        Some(Words::Many(words)) => words.join(";"),
+    let Some(words) = Option::<Words>::deserialize(deserializer)? else {
+        return Ok(None);
     };
+    let text = words.list().join(";");
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
