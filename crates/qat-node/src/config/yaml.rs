@@ -210,7 +210,12 @@ impl NodeConfig {
     fn kinds_of_nodes(&self) -> Vec<ThisNode> {
         let patterns = self.pools.iter().flat_map(|rule| &rule.nodes);
         let names = [None].into_iter().chain(patterns.cloned().map(Some));
-        let all = self.hardware();
+        let all: BTreeSet<Family> = self
+            .pools
+            .iter()
+            .flat_map(|rule| &rule.hardware)
+            .copied()
+            .collect();
         let mut kinds: Vec<BTreeSet<Family>> = all.iter().map(|family| [*family].into()).collect();
         kinds.push(BTreeSet::new());
         if all.len() > 1 {

@@ -247,6 +247,9 @@ pub fn is_for_node(globs: &[String], node: Option<&str>) -> bool {
 
 /// Whether a name fits a pattern with `*` (any text) and `?` (any character).
 fn matches(pattern: &str, name: &str) -> bool {
+    if !pattern.contains(['*', '?']) {
+        return pattern == name;
+    }
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut seen) = (0, 0);
