@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use node_sim::{Machine, Profile, ResourceView};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tests::{DEADLINE, Daemon, Scene};
 
 use crate::admin;
@@ -40,11 +41,15 @@ impl ConfigMap {
 
     /// Swaps the content in one rename.
     fn set(&mut self, text: &str) {
+        self.swap(|file| fs::write(file, text).unwrap());
+    }
+
+    fn swap(&mut self, make: impl FnOnce(&Path)) {
         let old = fs::read_link(self.dir.join("..data")).ok();
         self.turns += 1;
         let name = format!("..turn_{}", self.turns);
         create_dir(self.dir.join(&name)).unwrap();
-        fs::write(self.dir.join(&name).join("config.yaml"), text).unwrap();
+        make(&self.dir.join(&name).join("config.yaml"));
         symlink(&name, self.dir.join("..data_tmp")).unwrap();
         rename(self.dir.join("..data_tmp"), self.dir.join("..data")).unwrap();
         if let Some(old) = old {
@@ -135,6 +140,13 @@ pools:
     map.set(&pools);
     admin::until(&daemon, "/metrics", "qat_plugin_config_stale 0").await;
     assert_eq!(taken(&daemon), before, "nothing is other than it was");
+
+    // To open a pipe would wait for whoever writes to it.
+    map.swap(|file| mknodat(CWD, file, FileType::Fifo, Mode::RUSR, 0).unwrap());
+    admin::until(&daemon, "/metrics", "qat_plugin_config_stale 1").await;
+    daemon.logged("is no file", DEADLINE).await.unwrap();
+    map.set(&pools);
+    admin::until(&daemon, "/metrics", "qat_plugin_config_stale 0").await;
 
     // What decides what is done to the machine takes a restart, and until then all is as it was.
     map.set(&format!(
