@@ -1,6 +1,5 @@
 //! From the command line to what is done.
 
-use std::cell::OnceCell;
 use std::env;
 use std::process::ExitCode;
 
@@ -18,8 +17,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let typed = compat::translate(env::args_os());
     let args = Line::parse_from(typed.line);
     let variable = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
-    let hardware = OnceCell::new();
-    let read = || settings::resolve(&args, &variable, &hardware);
+    let read = || settings::resolve(&args, &variable);
     match &args.command {
         Some(Command::Worker) => return worker::run(&args.places).map(|()| ExitCode::SUCCESS),
         Some(Command::Provision(command)) => {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use qat_node::config::{Admin, Offer, OnNode, ThisNode, read_config};
+use qat_node::config::{Admin, Offer, OnNode, ThisNode, hardware, read_config};
 use qat_node::pools::PoolConfig;
 use qat_node::{Calm, Roots, RootsError, chain};
+use qat_policy::VfDrivers;
 use qat_policy::health::HealthRules;
-use qat_policy::{Family, VfDrivers};
+use sysfs_pci::SysfsRoot;
 
 use super::told::Told;
 use crate::args::Places;
@@ -160,12 +161,12 @@ impl<'a> Check<'a> {
         roots
     }
 
-    /// What the configuration file says of this node. `hardware` tells what it has.
+    /// What the configuration file says of this node, which has the hardware that `sysfs` shows.
     pub(super) fn file(
         &mut self,
         file: Option<&Path>,
         name: Option<String>,
-        hardware: impl FnOnce() -> BTreeSet<Family>,
+        sysfs: &SysfsRoot,
     ) -> Filed {
         let Some(file) = file else {
             return filed(&OnNode::default()).unwrap_or_default();
@@ -180,7 +181,7 @@ impl<'a> Check<'a> {
                 ));
             }
             let hardware = if config.names_hardware() {
-                hardware()
+                hardware(sysfs)
             } else {
                 BTreeSet::new()
             };

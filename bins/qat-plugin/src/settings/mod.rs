@@ -4,7 +4,6 @@ mod check;
 mod parse;
 mod told;
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 
 use plugin_admin::LogFormat;
 use qat_node::binding::{KeeperSettings, Tools};
-use qat_node::config::{self, Admin, Offer};
+use qat_node::config::{Admin, Offer};
 use qat_node::hints::Pace;
 use qat_node::pools::PoolConfig;
 use qat_node::{NodeSettings, Roots, Wishes};
@@ -92,8 +91,7 @@ impl Settings {
     }
 }
 
-/// Checks everything that was typed. `env` looks up an environment variable, and `hardware` keeps which families the machine has
-/// once that was looked at, since it takes a read for each PCI function.
+/// Checks everything that was typed. `env` looks up an environment variable.
 ///
 /// # Errors
 ///
@@ -101,16 +99,12 @@ impl Settings {
 pub(crate) fn resolve(
     args: &Line,
     env: &dyn Fn(&str) -> Option<String>,
-    hardware: &OnceCell<BTreeSet<Family>>,
 ) -> Result<Settings, SettingsError> {
     let mut check = Check::new(env);
     let roots = check.roots(&args.places);
     let file = check.path("--config", args.config.as_deref());
     let node = env("NODE_NAME").filter(|name| !name.is_empty());
-    let filed = check.file(file.as_deref(), node, || {
-        let look = || config::hardware(&roots.sysfs);
-        hardware.get_or_init(look).clone()
-    });
+    let filed = check.file(file.as_deref(), node, &roots.sysfs);
     let rules = check.rules(args, &filed.offer, &filed.pools);
     let policy = check.value(
         Value {

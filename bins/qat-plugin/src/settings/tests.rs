@@ -16,7 +16,7 @@ fn resolve_with(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, Setting
             .find(|(key, _)| *key == name)
             .map(|(_, value)| (*value).to_owned())
     };
-    resolve(&args, &lookup, &OnceCell::new())
+    resolve(&args, &lookup)
 }
 
 fn problems(args: &[&str], env: &[(&str, &str)]) -> String {
