@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use qat_node::Roots;
-use qat_node::config::{ThisNode, hardware, read_config};
+use qat_node::config::read_config;
 use qat_node::consumers::CONSUMERS;
 use qat_node::contract::Contract;
 use qat_node::pools::PoolConfig;
@@ -317,13 +317,7 @@ impl View {
             None => Default::default(),
             Some(file) => {
                 let config = read_config(file)?;
-                let hardware = if config.names_hardware() {
-                    hardware(sysfs)
-                } else {
-                    BTreeSet::new()
-                };
-                let name = self.node_name.clone();
-                let on = config.on(&ThisNode { name, hardware });
+                let on = config.on_this_machine(self.node_name.clone(), sysfs);
                 let pools = on.pools();
                 let pools = pools.with_context(|| format!("`{}`", file.display()))?;
                 (on.offer, pools)

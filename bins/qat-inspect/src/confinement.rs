@@ -60,7 +60,7 @@ fn locked_memory(site: &Site) -> impl Iterator<Item = Finding> {
     tight.map(|runtime| {
         let limits = site.proc.join(runtime.pid.to_string()).join("limits");
         let text = format!(
-            "containers of {} may lock {} KiB of memory (`{}`), and qatlib needs {} for each VF and its user's own",
+            "containers of {} may lock {} KiB of memory (`{}`), and qatlib needs {} KiB for each VF, beside what its user needs",
             runtime.name,
             runtime.locked_memory >> 10,
             limits.display(),

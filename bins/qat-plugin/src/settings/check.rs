@@ -1,9 +1,8 @@
 //! Reading values one by one, and collecting what is wrong with them.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use qat_node::config::{Admin, Offer, OnNode, ThisNode, hardware, read_config};
+use qat_node::config::{Admin, Offer, OnNode, read_config};
 use qat_node::pools::PoolConfig;
 use qat_node::{Calm, Roots, RootsError, chain};
 use qat_policy::VfDrivers;
@@ -180,12 +179,7 @@ impl<'a> Check<'a> {
                     file.display()
                 ));
             }
-            let hardware = if config.names_hardware() {
-                hardware(sysfs)
-            } else {
-                BTreeSet::new()
-            };
-            let told = config.on(&ThisNode { name, hardware });
+            let told = config.on_this_machine(name, sysfs);
             filed(&told).map_err(|why| format!("`{}`: {why}", file.display()))
         });
         read.unwrap_or_else(|why| {

@@ -54,6 +54,6 @@ mod yaml;
 pub use self::file::FileError;
 pub use self::old_init::{OldInit, OldInitError};
 pub use self::sections::{Admin, Offer};
-pub use self::this_node::{ThisNode, hardware};
+pub use self::this_node::ThisNode;
 pub use self::time::parse_time;
 pub use self::yaml::{ConfigError, NodeConfig, OnNode, read_config};

@@ -45,8 +45,7 @@ impl Display for ThisNode {
 /// The families of the QAT functions of a machine: PFs, and VFs in a guest, by their ids.
 ///
 /// Reads `modalias` of every PCI function, which never blocks. What cannot be read is passed over.
-#[must_use]
-pub fn hardware(sysfs: &SysfsRoot) -> BTreeSet<Family> {
+pub(super) fn hardware(sysfs: &SysfsRoot) -> BTreeSet<Family> {
     let devices = sysfs.pci_devices();
     let functions = fs::list(&devices).unwrap_or_default();
     let families = functions.into_iter().filter_map(|entry| {

@@ -9,13 +9,14 @@ use qat_policy::health::HealthRules;
 use qat_policy::provision::Rule;
 use qat_policy::{Family, Selector};
 use serde::Deserialize;
+use sysfs_pci::SysfsRoot;
 use thiserror::Error;
 
 use super::FileError;
 use super::file::read;
 use super::sections::{Admin, Offer, YamlHealth, YamlOverride, YamlPool, YamlRule};
 use super::suggest::suggest;
-use super::this_node::ThisNode;
+use super::this_node::{ThisNode, hardware};
 use crate::Calm;
 use crate::pools::{PoolConfig, PoolProblem, PoolRule};
 
@@ -178,10 +179,18 @@ impl NodeConfig {
             .collect()
     }
 
-    /// Whether something in it is for hardware that it names, so that what the node has must be known ([`hardware`](super::hardware)).
+    /// What it says for the machine that `sysfs` shows, whose name in the cluster is this. Costs a read for each PCI function where
+    /// something is for hardware, and nothing else.
     #[must_use]
-    pub fn names_hardware(&self) -> bool {
-        !self.hardware().is_empty()
+    pub fn on_this_machine(&self, name: Option<String>, sysfs: &SysfsRoot) -> OnNode {
+        let pools = self.pools.iter().any(|rule| !rule.hardware.is_empty());
+        let overrides = self.overrides.iter().any(|one| !one.hardware.is_empty());
+        let hardware = if pools || overrides {
+            hardware(sysfs)
+        } else {
+            BTreeSet::new()
+        };
+        self.on(&ThisNode { name, hardware })
     }
 
     /// What it says for one node.
@@ -228,13 +237,6 @@ impl NodeConfig {
             })
         });
         nodes.collect()
-    }
-
-    /// Every family that it names as that of a node.
-    fn hardware(&self) -> BTreeSet<Family> {
-        let pools = self.pools.iter().flat_map(|rule| &rule.hardware);
-        let overrides = self.overrides.iter().flat_map(|one| &one.hardware);
-        pools.chain(overrides).copied().collect()
     }
 }
 

@@ -1,12 +1,11 @@
 //! What a configuration file says for which node.
 
-use std::collections::BTreeSet;
 use std::fs::write;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use node_sim::{Change, Machine, Profile};
-use qat_node::config::{ThisNode, hardware, read_config};
+use qat_node::config::{ThisNode, read_config};
 use qat_node::pools::CdiMode;
 use qat_policy::{AllocationPolicy, Family, PoolName};
 use sysfs_pci::SysfsRoot;
@@ -57,8 +56,6 @@ overrides:
     offer: { maxDevices: 2 }
 ",
     );
-    assert!(config.names_hardware());
-    assert!(!good("version: 1").names_hardware());
     let on = |name: Option<&str>, families: &[Family]| {
         let told = config.on(&ThisNode {
             name: name.map(str::to_owned),
@@ -109,8 +106,17 @@ fn hardware_is_known_by_ids_whatever_drives_it() {
     let dir = node_sim::scratch().unwrap();
     let machine = Machine::profile(Profile::C62x).with(Change::AllVfsOn(None));
     machine.write(dir.path()).unwrap();
-    let sysfs = SysfsRoot::new(dir.path().join("sys"));
-    assert_eq!(hardware(&sysfs), [Family::C62x].into());
-    let absent = SysfsRoot::new(dir.path().join("absent"));
-    assert_eq!(hardware(&absent), BTreeSet::new());
+    let config = good(
+        "version: 1
+overrides:
+  - { hardware: c62x, offer: { maxDevices: 4 } }
+  - { hardware: 4xxx, offer: { maxDevices: 2 } }
+",
+    );
+    let most = |root: &str| {
+        let told = config.on_this_machine(None, &SysfsRoot::new(dir.path().join(root)));
+        told.offer.max_devices.map(NonZeroUsize::get)
+    };
+    assert_eq!(most("sys"), Some(4));
+    assert_eq!(most("absent"), None);
 }
