@@ -214,7 +214,7 @@ fn where_nobody_says_what_pods_hold_an_open_vf_counts_as_held() {
     assert_eq!(judge(&known, &look, &ledger(silence(now)), now), known);
 }
 
-/// What a real kubelet wrote while pods held VFs of ours: see `tests/kubelet`.
+/// Written by kubelet 1.20.2 while pods held VFs of ours.
 #[test]
 fn the_checkpoint_of_a_real_kubelet_keeps_its_vfs_from_other_pools() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoint-1.20.2.json");

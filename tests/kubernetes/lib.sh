@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # what is set here is used by the scripts that source it
+# Sourced by every script of this folder: where things are, and the functions that they share.
+set -euo pipefail
+
+KIT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+REPO=$(cd "$KIT/../.." && pwd)
+# shellcheck source=tests/kubernetes/versions
+. "$KIT/versions"
+KUBERNETES=${KUBELETS%% *}
+FLOOR=${KUBELETS##* }
+# What the modules of a node ask for.
+GO_VERSION=1.26.8
+KUBERNETES_PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet)
+NODE_PROGRAMS=(
+    github.com/containerd/containerd/v2/cmd/{containerd,containerd-shim-runc-v2,ctr}
+    github.com/containernetworking/plugins/plugins/{ipam/host-local,main/bridge,main/loopback}
+    github.com/opencontainers/runc
+    go.etcd.io/etcd/server/v3
+    helm.sh/helm/v4/cmd/helm
+)
+
+# Programs are built once and kept here, whatever the checkout.
+CACHE=${QAT_KUBERNETES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/qat-plugin-kubernetes}
+BIN=$CACHE/bin
+# A cluster has a name, so that several can be up at once. All that it writes is in its folder.
+CLUSTER=${QAT_CLUSTER:-default}
+DIR=$CACHE/clusters/$CLUSTER
+ETC=$DIR/etc LOG=$DIR/log STATE=$DIR/state MANIFESTS=$DIR/manifests IMAGES=$CACHE/images MACHINE=$DIR/machine
+CGROUP=qat-kubernetes-$CLUSTER
+# These are inside the cluster's namespaces, so every cluster has the same ones.
+RUN=/run/qat-kubernetes SOCK=$RUN/containerd.sock NODE=localhost BRIDGE=qat0 NODE_IP=10.88.0.1
+export PATH=$BIN:$PATH
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+[[ $CACHE == /* ]] || die "QAT_KUBERNETES_CACHE must be an absolute path, not \`$CACHE\`"
+[[ $CLUSTER =~ ^[a-z0-9-]{1,40}$ ]] || die "QAT_CLUSTER must be 1 to 40 of a-z, 0-9 and -, not \`$CLUSTER\`"
+
+need_root() {
+    ((EUID == 0)) || die "this needs root, for namespaces, device nodes and a container runtime: sudo $0"
+}
+
+need_go() {
+    local version
+    version=$(go env GOVERSION 2> /dev/null) || version=none
+    version=${version#go}
+    if [[ $(printf '%s\n' $GO_VERSION "$version" | sort -V | head -n 1) != "$GO_VERSION" ]]; then
+        die "Go $GO_VERSION or newer is needed to build Kubernetes (found: $version): install it from https://go.dev/dl, or with Go 1.21 or newer set GOTOOLCHAIN=auto"
+    fi
+}
+
+need_tools() { # TOOL:PACKAGE...
+    local pair missing=()
+    for pair in "$@"; do
+        command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
+    done
+    ((${#missing[@]} == 0)) || die "missing programs; on Debian: apt-get install ${missing[*]}"
+}
+
+# A pid file holds "PID START", so that a reused number is never taken for ours.
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2> /dev/null | cut -d' ' -f20; }
+
+alive() { # NAME
+    local pid start
+    [[ -s $RUN/$1.pid ]] || return 1
+    read -r pid start < "$RUN/$1.pid"
+    [[ -n $start && $(start_time "$pid") == "$start" ]]
+}
+
+pid_of() { cut -d' ' -f1 "$RUN/$1.pid"; }
+
+# The functions below work inside the namespaces (`ns COMMAND`).
+
+ctr() { timeout 60 "$BIN/ctr" --address $SOCK --namespace k8s.io "$@"; }
+
+k() { "$BIN/kubectl" --kubeconfig "$ETC/admin.kubeconfig" --cache-dir "$STATE/kubectl-cache" "$@"; }
+
+start() { # NAME COMMAND...: in the background; its output goes to $LOG/NAME.log
+    local name=$1 pid
+    shift
+    ! alive "$name" || return 0
+    setsid nohup "$@" >> "$LOG/$name.log" 2>&1 < /dev/null 9>&- &
+    pid=$!
+    echo "$pid $(start_time $pid)" > "$RUN/$name.pid"
+}
+
+stop() { # NAME [SIGNAL]: waits for its end; KILL after 15 s
+    local pid end=$((SECONDS + 15))
+    if alive "$1"; then
+        pid=$(pid_of "$1")
+        kill "-${2:-TERM}" "$pid" 2> /dev/null || true
+        while alive "$1"; do
+            ((SECONDS < end)) || kill -9 "$pid" 2> /dev/null || true
+            sleep 0.1
+        done
+    fi
+    rm -f "$RUN/$1.pid"
+}
+
+wait_for() { # NAME SECONDS COMMAND...: until COMMAND succeeds, while the process NAME lives
+    local name=$1 limit=$2 end=$((SECONDS + $2))
+    shift 2
+    until "$@" > /dev/null 2>&1; do
+        if ! alive "$name"; then
+            tail -n 5 "$LOG/$name.log" >&2
+            die "$name ended while waiting for: $*; its log is $LOG/$name.log"
+        fi
+        ((SECONDS < end)) || die "not within $limit s: $*; the log is $LOG/$name.log"
+        sleep 0.1
+    done
+}
