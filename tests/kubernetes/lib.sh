@@ -75,6 +75,13 @@ alive() { # NAME
 
 pid_of() { cut -d' ' -f1 "$RUN/$1.pid"; }
 
+# keep_watch: has the cluster ended when this script has, however that happens; unless $DIR/keep is there then.
+keep_watch() {
+    mkdir -p "$DIR"
+    echo $$ > "$DIR/owner"
+    setsid "$KIT/keeper" $$ > /dev/null 2>&1 < /dev/null 9>&- &
+}
+
 # The functions below work inside the namespaces (`ns COMMAND`).
 
 ctr() { timeout 60 "$BIN/ctr" --address $SOCK --namespace k8s.io "$@"; }

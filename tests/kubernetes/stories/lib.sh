@@ -97,8 +97,7 @@ always() {
 
 # begin PROFILE: a new cluster on a machine with such hardware. However the story ends, nothing of it is left.
 begin() {
-    mkdir -p "$DIR"
-    setsid "$KIT/keeper" $$ > /dev/null 2>&1 < /dev/null 9>&- &
+    keep_watch
     trap finish EXIT
     "$KIT/machine" "$1"
     mkdir -p "$DIR/images"
