@@ -69,6 +69,7 @@ impl Checkup {
                 .chain(vfs)
                 .chain(unread)
                 .chain(known.findings(look))
+                .chain(known.configuration())
                 .chain(machine::findings(site, no_kubelet))
                 .chain(confinement::findings(site))
                 .collect(),

@@ -58,6 +58,25 @@ impl Known {
         findings.collect()
     }
 
+    /// What the plugin says is wrong with its configuration file.
+    pub(crate) fn configuration(&self) -> Vec<Finding> {
+        let Some(status) = self.memory.as_ref().and_then(|one| one.config.as_ref()) else {
+            return Vec::new();
+        };
+        let path = status.path.display().to_string();
+        let finding = |code, text| Finding::new(Kind::Machine, path.clone(), code, text);
+        let refused = status
+            .refused
+            .as_ref()
+            .map(|refused| finding("config-refused", refused.error.clone()));
+        let keys: Vec<&str> = status.restart_required.iter().map(String::as_str).collect();
+        let restart = (!keys.is_empty()).then(|| {
+            let text = format!("a restart is required to apply: {}", keys.join(", "));
+            finding("config-restart-required", text)
+        });
+        refused.into_iter().chain(restart).collect()
+    }
+
     /// What is wrong with the file, for people.
     pub(crate) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.as_ref()?;

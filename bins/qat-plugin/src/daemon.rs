@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::reload::Reload;
+use crate::reload::{self, Reload};
 use crate::settings::{Settings, SettingsError};
 
 /// Serves until SIGTERM or SIGINT. SIGUSR1 makes it log more, SIGUSR2 as much as at the start.
@@ -44,11 +44,12 @@ pub(crate) fn run(
 
 /// What the daemon says of itself.
 fn admin(metrics: &Arc<Metrics>) -> Admin {
-    let [text, live, ready] = [(); 3].map(|()| Arc::clone(metrics));
+    let [text, live, ready, notes] = [(); 4].map(|()| Arc::clone(metrics));
     Admin {
         metrics: Arc::new(move || text.text()),
         live: Arc::new(move || live.live()),
         ready: Arc::new(move || ready.ready()),
+        notes: Arc::new(move || notes.notes()),
     }
 }
 
@@ -77,9 +78,11 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut louder = signal(SignalKind::user_defined1()).context("cannot catch SIGUSR1")?;
     let mut usual = signal(SignalKind::user_defined2()).context("cannot catch SIGUSR2")?;
-    let (wishes, current) = watch::channel(Arc::new(settings.wishes.clone()));
+    let mut first = settings.wishes.clone();
+    first.file = reload::status(&settings, &settings.told);
+    let (wishes, current) = watch::channel(Arc::new(first));
     let (address, file) = (settings.admin, settings.file.clone());
-    let told = settings.told.clone();
+    let started = settings.told.clone();
     let node = settings.node(current);
     let metrics = Arc::clone(&node.metrics);
     if let Some(address) = address {
@@ -93,10 +96,10 @@ async fn serve(
     let stop = CancellationToken::new();
     let reload = Reload {
         read,
-        told,
+        told: started.clone(),
+        started,
         wishes,
         metrics,
-        stale: false,
     };
     let mut reload = pin!(async {
         match &file {

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_plugin::DirEvents;
+use qat_node::config::{ConfigStatus, RefusedConfig};
+use qat_node::memory::Clock;
 use qat_node::{Metrics, Wishes};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::settings::{Settings, SettingsError, Told};
@@ -24,23 +26,26 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// A file that is written in place is not whole at once.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// What is held against a new reading.
+/// What a new reading is compared with.
 pub(crate) struct Reload<'a> {
-    /// Reads everything anew.
+    /// Reads everything again.
     pub(crate) read: &'a (dyn Fn() -> Result<Settings, SettingsError> + 'a),
-    /// What holds, and where it is from.
+    /// The values that the daemon started with.
+    pub(crate) started: Vec<Told>,
+    /// The values of the last version that was applied.
     pub(crate) told: Vec<Told>,
-    /// Who wants to know of changes.
+    /// What is in force, and the version of the file that it is from.
     pub(crate) wishes: watch::Sender<Arc<Wishes>>,
-    /// Counts them.
+    /// Counts reloads.
     pub(crate) metrics: Arc<Metrics>,
-    /// Whether what is in the file now cannot be used.
-    pub(crate) stale: bool,
 }
 
 impl Reload<'_> {
     /// Follows the file for ever.
     pub(crate) async fn follow(mut self, file: &Path) {
+        if let Some(status) = &self.wishes.borrow().file {
+            self.metrics.config(status);
+        }
         let directory = file.parent().unwrap_or(file);
         let events = DirEvents::new().ok();
         // What was read at the start may have changed since, so that the first look counts as a change.
@@ -77,21 +82,36 @@ impl Reload<'_> {
         }
     }
 
-    /// What is wrong changes nothing.
+    /// Keeps what is in force, and publishes that the newest version was refused.
     fn refuse(&mut self, error: &SettingsError) {
-        warn!(
-            "the configuration was changed and cannot be used, so what held before goes on: {}",
-            error.problems.join("; ")
-        );
-        self.stale = true;
+        let text = error.problems.join("; ");
+        warn!("invalid configuration; keeping the previous one: {text}");
         self.metrics.configured(false);
+        let wishes = Wishes::clone(&self.wishes.borrow());
+        let Some(mut status) = wishes.file.clone() else {
+            return;
+        };
+        let before = status.refused.take();
+        let refused = RefusedConfig {
+            sha256: error.sha256.clone(),
+            since: unix_now(),
+            error: text,
+        };
+        status.refused = Some(match before {
+            Some(before) if before.sha256 == refused.sha256 && before.error == refused.error => {
+                before
+            }
+            _ => refused,
+        });
+        self.publish(wishes, status);
     }
 
-    /// Hands on what differs from what holds.
+    /// Applies a version that can be used.
     fn take(&mut self, settings: Settings) {
-        if self.stale {
-            self.stale = false;
-            info!("the configuration can be used again");
+        let wishes = Arc::clone(&self.wishes.borrow());
+        let before = wishes.file.as_ref();
+        if before.is_some_and(|status| status.refused.is_some()) {
+            info!("configuration is valid again");
         }
         self.metrics.configured(true);
         for (now, before) in settings.told.iter().zip(&self.told) {
@@ -102,19 +122,61 @@ impl Reload<'_> {
                 );
             }
         }
+        let status = status(&settings, &self.started).map(|status| match before {
+            Some(before) if before.sha256 == status.sha256 => ConfigStatus {
+                since: before.since,
+                ..status
+            },
+            _ => status,
+        });
         self.told = settings.told;
-        let changed = self.wishes.send_if_modified(|wishes| {
-            let now = settings.wishes.keeping(wishes);
-            let differs = **wishes != now;
+        let now = Wishes {
+            file: wishes.file.clone(),
+            ..settings.wishes.keeping(&wishes)
+        };
+        if now != *wishes {
+            info!("the configuration was changed, and is followed");
+        }
+        if let Some(status) = status {
+            self.publish(now, status);
+        }
+    }
+
+    /// Hands settings and the version that they are from to the node in one piece.
+    fn publish(&self, wishes: Wishes, status: ConfigStatus) {
+        self.metrics.config(&status);
+        let wishes = Wishes {
+            file: Some(status),
+            ..wishes
+        };
+        self.wishes.send_if_modified(|before| {
+            let differs = **before != wishes;
             if differs {
-                *wishes = Arc::new(now);
+                *before = Arc::new(wishes);
             }
             differs
         });
-        if changed {
-            info!("the configuration was changed, and is followed");
-        }
     }
+}
+
+/// What `state.json` reports of settings from a file. `started` holds the values that the daemon started with.
+pub(crate) fn status(settings: &Settings, started: &[Told]) -> Option<ConfigStatus> {
+    let selected = settings.wishes.pools.selected().iter();
+    let pairs = settings.told.iter().zip(started);
+    let pending = pairs.filter(|(now, start)| now.takes_a_restart && now.value != start.value);
+    Some(ConfigStatus {
+        path: settings.file.clone()?,
+        sha256: settings.sha256.clone()?,
+        since: unix_now(),
+        selected: selected.map(|(_, pool)| pool.clone()).collect(),
+        restart_required: pending.map(|(now, _)| now.key.to_owned()).collect(),
+        refused: None,
+    })
+}
+
+/// Seconds since the epoch.
+fn unix_now() -> u64 {
+    Clock::now().unix(Instant::now())
 }
 
 /// Which file a path leads to, and when it was last written to. None: to none.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug, Formatter};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Admin {
     pub live: Check,
     /// `/readyz`: whether it can be relied on now.
     pub ready: Check,
+    /// `/readyz` of a daemon that is ready: lines after `ok`, for people. Probes read only the status.
+    pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 impl Debug for Admin {
@@ -97,8 +100,12 @@ async fn answer(stream: TcpStream, admin: Admin) {
 }
 
 fn respond(admin: &Admin, method: &Method, path: &str) -> Response<Full<Bytes>> {
-    let check = |check: &Check| match check() {
-        Ok(()) => reply(StatusCode::OK, PLAIN, "ok\n".to_owned()),
+    let check = |check: &Check, notes: Vec<String>| match check() {
+        Ok(()) => {
+            let lines = iter::once("ok".to_owned()).chain(notes);
+            let text = lines.map(|line| line + "\n").collect();
+            reply(StatusCode::OK, PLAIN, text)
+        }
         Err(why) => reply(StatusCode::SERVICE_UNAVAILABLE, PLAIN, why + "\n"),
     };
     if method != Method::GET && method != Method::HEAD {
@@ -110,8 +117,8 @@ fn respond(admin: &Admin, method: &Method, path: &str) -> Response<Full<Bytes>> 
     }
     match path {
         "/metrics" => reply(StatusCode::OK, OPEN_METRICS, (admin.metrics)()),
-        "/healthz" => check(&admin.live),
-        "/readyz" => check(&admin.ready),
+        "/healthz" => check(&admin.live, Vec::new()),
+        "/readyz" => check(&admin.ready, (admin.notes)()),
         _ => {
             let text = "there are /metrics, /healthz and /readyz\n".to_owned();
             reply(StatusCode::NOT_FOUND, PLAIN, text)
@@ -146,6 +153,7 @@ mod tests {
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             live: Arc::new(|| Ok(())),
             ready: Arc::new(move || ready.clone()),
+            notes: Arc::new(|| vec!["a note".to_owned()]),
         };
         tokio::spawn(serve(listener, admin));
         address
@@ -170,6 +178,12 @@ mod tests {
         let text = get(address, "/healthz").await;
         assert!(
             text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok\n"),
+            "{text}"
+        );
+        let ready = admin(Ok(())).await;
+        let text = get(ready, "/readyz").await;
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok\na note\n"),
             "{text}"
         );
         let text = get(address, "/readyz").await;

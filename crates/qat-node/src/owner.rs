@@ -1,6 +1,6 @@
 //! The owner of the state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use device_plugin::{DeviceSet, ResourceName, Supervisor};
 use passthrough::clash;
 use qat_policy::PoolName;
 use qat_policy::health::PfHealth;
+use sysfs_pci::PciAddress;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{Span, debug, error, info, instrument, warn};
@@ -58,6 +59,8 @@ pub(crate) struct Owner {
     /// What an earlier process knew, until the first look.
     resumed: Option<Memory>,
     scribe: Scribe,
+    /// VFs that left one pool and enter another at the next scan.
+    entering: BTreeSet<PciAddress>,
     clock: Clock,
     /// The pools that are offered; none if one cannot be.
     pools: BTreeMap<PoolName, Option<OpenPool>>,
@@ -114,6 +117,7 @@ impl Owner {
             publish: watch::Sender::new(Arc::default()),
             resumed: None,
             scribe: Scribe::new(state_dir.clone()),
+            entering: BTreeSet::new(),
             clock: Clock::now(),
             pools: BTreeMap::new(),
             supervisor,
@@ -191,7 +195,9 @@ impl Owner {
         let leaks = self.leaks.found().iter();
         let memory = Memory {
             hearing,
+            config: self.wishes.file.clone(),
             pools: pools.collect(),
+            entering: self.entering.clone(),
             pfs: pfs.collect(),
             answers: answers.collect(),
             given: self.given.of(&state.advertised()),
@@ -329,6 +335,9 @@ impl Owner {
             self.stirred = Instant::now();
             self.publish.send_replace(Arc::new(after.clone()));
         }
+        let known = after.advertised();
+        let eligible = look.inventory.offered().map(|(vf, _)| vf.address);
+        self.entering = eligible.filter(|vf| !known.contains(vf)).collect();
         self.metrics.judged(&after, self.leaks.found().len());
         self.update_pools(&after).await;
         if let Some(keeper) = &mut self.keeper {

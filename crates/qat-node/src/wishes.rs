@@ -7,6 +7,7 @@ use qat_policy::health::HealthRules;
 use tokio::sync::watch;
 
 use crate::Calm;
+use crate::config::ConfigStatus;
 use crate::pools::PoolConfig;
 
 /// What an operator may change while the plugin runs.
@@ -24,6 +25,9 @@ pub struct Wishes {
     pub health: HealthRules,
     /// How often a VF may come and go.
     pub calm: Calm,
+    /// Which version of the configuration file this is. It arrives with the rest, so that `state.json` never names a version whose
+    /// pools are not applied yet. `None` without a file.
+    pub file: Option<ConfigStatus>,
 }
 
 impl Wishes {

@@ -266,4 +266,26 @@ pub(super) const MACHINE: &[Entry] = &[
         why: "No VF can be used without one.",
         steps: &["load its module", "$ modprobe vfio_iommu_type1"],
     },
+    Entry {
+        number: 74,
+        code: "config-refused",
+        severity: Warning,
+        title: "The plugin refused the newest version of its configuration file and keeps the version before it.",
+        why: "A change that was made has no effect, and a restart of the plugin would fail.",
+        steps: &[
+            "correct the file; the plugin reads it again by itself",
+            "$ qat-plugin config check FILE",
+        ],
+    },
+    Entry {
+        number: 75,
+        code: "config-restart-required",
+        severity: Warning,
+        title: "Keys of the configuration file were changed that the plugin applies only when it restarts.",
+        why: "Until then the plugin works with the values that it started with.",
+        steps: &[
+            "restart the plugin; running pods keep their VFs",
+            "$ kubectl rollout restart daemonset NAME",
+        ],
+    },
 ];

@@ -50,7 +50,8 @@ pub(super) fn goals(args: &ProvisionArgs, sysfs: &SysfsRoot) -> anyhow::Result<G
         },
     }
     if !problems.is_empty() {
-        return Err(SettingsError { problems }.into());
+        let sha256 = None;
+        return Err(SettingsError { problems, sha256 }.into());
     }
     Ok(found
         .into_iter()

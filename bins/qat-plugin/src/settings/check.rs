@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use qat_node::config::{Admin, Offer, OnNode, read_config};
+use qat_node::config::{Admin, ConfigText, Offer, OnNode};
 use qat_node::pools::PoolConfig;
 use qat_node::{Calm, Roots, RootsError, chain};
 use qat_policy::VfDrivers;
@@ -19,6 +19,8 @@ pub(super) struct Check<'a> {
     pub(super) problems: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) told: Vec<Told>,
+    /// SHA-256 of the configuration file, once it has been read.
+    pub(super) sha256: Option<String>,
 }
 
 /// One value, from wherever it may come.
@@ -51,6 +53,7 @@ impl<'a> Check<'a> {
             problems: Vec::new(),
             warnings: Vec::new(),
             told: Vec::new(),
+            sha256: None,
         }
     }
 
@@ -170,7 +173,11 @@ impl<'a> Check<'a> {
         let Some(file) = file else {
             return filed(&OnNode::default()).unwrap_or_default();
         };
-        let read = read_config(file).map_err(|error| chain(&error));
+        let read = ConfigText::read(file).map_err(|error| chain(&error));
+        let read = read.and_then(|text| {
+            self.sha256 = Some(text.sha256());
+            text.parse().map_err(|error| chain(&error))
+        });
         let read = read.and_then(|config| {
             if config.names_nodes() && name.is_none() {
                 self.warnings.push(format!(

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// The configuration file, if there is one.
     pub(crate) file: Option<PathBuf>,
+    /// Its SHA-256.
+    pub(crate) sha256: Option<String>,
     /// Each value and where it is from.
     pub(crate) told: Vec<Told>,
     /// What is not wrong but deserves a word in the log.
@@ -61,6 +63,8 @@ pub(crate) struct Settings {
 pub(crate) struct SettingsError {
     /// The problems, in the order of the flags.
     pub(crate) problems: Vec<String>,
+    /// SHA-256 of the configuration file, if it could be read.
+    pub(crate) sha256: Option<String>,
 }
 
 impl fmt::Display for SettingsError {
@@ -154,10 +158,11 @@ pub(crate) fn resolve(
         problems,
         warnings,
         told,
+        sha256,
         ..
     } = check;
     if !problems.is_empty() {
-        return Err(SettingsError { problems });
+        return Err(SettingsError { problems, sha256 });
     }
     let (binding, unbound) = match manage {
         Some(false) => (None, Some("--manage-binding is false")),
@@ -171,6 +176,7 @@ pub(crate) fn resolve(
             pools: Arc::new(filed.pools.with_policy(policy)),
             health: filed.health,
             calm: filed.calm,
+            file: None,
         },
         pace,
         state_dir,
@@ -181,6 +187,7 @@ pub(crate) fn resolve(
         verbosity,
         log_format,
         file,
+        sha256,
         told,
         warnings,
     })
@@ -299,11 +306,13 @@ impl Check<'_> {
 pub(crate) fn roots(places: &Places) -> Result<Roots, SettingsError> {
     let mut check = Check::new(&|_| None);
     let roots = check.roots(places);
-    let Check { problems, .. } = check;
+    let Check {
+        problems, sha256, ..
+    } = check;
     if problems.is_empty() {
         Ok(roots)
     } else {
-        Err(SettingsError { problems })
+        Err(SettingsError { problems, sha256 })
     }
 }
 

@@ -45,6 +45,8 @@ mod old_init;
 #[cfg(test)]
 mod schema;
 mod sections;
+mod sha256;
+mod status;
 mod suggest;
 mod this_node;
 mod time;
@@ -54,6 +56,8 @@ mod yaml;
 pub use self::file::FileError;
 pub use self::old_init::{OldInit, OldInitError};
 pub use self::sections::{Admin, Offer};
+use self::sha256::sha256;
+pub use self::status::{ConfigStatus, RefusedConfig};
 pub use self::this_node::ThisNode;
 pub use self::time::parse_time;
-pub use self::yaml::{ConfigError, NodeConfig, OnNode, read_config};
+pub use self::yaml::{ConfigError, ConfigText, NodeConfig, OnNode, read_config};

@@ -12,11 +12,11 @@ use serde::Deserialize;
 use sysfs_pci::SysfsRoot;
 use thiserror::Error;
 
-use super::FileError;
 use super::file::read;
 use super::sections::{Admin, Offer, YamlHealth, YamlOverride, YamlPool, YamlRule};
 use super::suggest::suggest;
 use super::this_node::{ThisNode, hardware};
+use super::{FileError, sha256};
 use crate::Calm;
 use crate::pools::{PoolConfig, PoolProblem, PoolRule};
 
@@ -110,15 +110,54 @@ pub enum ConfigError {
     },
 }
 
+/// The text of a configuration file, before it is parsed.
+///
+/// Text and digest come from one read, so the digest names what [`parse`](Self::parse) parses, even if the file changes meanwhile.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigText {
+    path: PathBuf,
+    text: String,
+}
+
+impl ConfigText {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let text = read(path)?;
+        let path = path.to_owned();
+        Ok(Self { path, text })
+    }
+
+    /// Returns the SHA-256 of the file in lower-case hexadecimal, as `sha256sum` prints it.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        sha256(self.text.as_bytes())
+    }
+
+    /// Parses the text and checks it for every node that it names.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`].
+    pub fn parse(self) -> Result<NodeConfig, ConfigError> {
+        parse(self.path, &self.text)
+    }
+}
+
 /// Reads a configuration file, and checks it for every node that it names.
 ///
 /// # Errors
 ///
 /// [`ConfigError`].
 pub fn read_config(path: &Path) -> Result<NodeConfig, ConfigError> {
-    let text = read(path)?;
-    let path = path.to_owned();
-    let config: NodeConfig = match serde_saphyr::from_str(&text) {
+    ConfigText::read(path)?.parse()
+}
+
+fn parse(path: PathBuf, text: &str) -> Result<NodeConfig, ConfigError> {
+    let config: NodeConfig = match serde_saphyr::from_str(text) {
         Ok(config) => config,
         Err(error) => {
             let problem = suggest(&error.to_string());

@@ -12,7 +12,7 @@
 mod clock;
 mod scribe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ use vfio_host::{StateError, boot_id};
 
 pub use self::clock::Clock;
 pub(crate) use self::scribe::{LOCK, Scribe};
+use crate::config::ConfigStatus;
 use crate::leaks::Leak;
 use crate::{Advertised, Ledger, Look, NodeState, Verdict};
 
@@ -52,8 +53,14 @@ pub struct Memory {
     pub written: u64,
     /// Whether the kernel's events arrive.
     pub hearing: bool,
+    /// Which version of the configuration file is in force; `None` without a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigStatus>,
     /// The VFs of each pool that the kubelet was told of.
     pub pools: BTreeMap<PoolName, BTreeMap<PciAddress, VfMemory>>,
+    /// VFs that left one pool and enter another at the next scan.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub entering: BTreeSet<PciAddress>,
     /// The PFs that run.
     pub pfs: BTreeMap<PciAddress, PfMemory>,
     /// VFs that were handed out a moment ago.
@@ -316,8 +323,6 @@ fn is_a_doubt(verdict: &Verdict) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use node_sim::{Machine, Profile};
     use qat_policy::Rules;
 

@@ -81,3 +81,9 @@ pub(super) struct PfErrors {
 pub(super) struct Reloaded {
     pub(super) result: &'static str,
 }
+
+/// A version of the configuration file.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+pub(super) struct ConfigVersion {
+    pub(super) sha256: String,
+}

@@ -1,11 +1,12 @@
 //! What the daemon counts, and whether it is alive and ready.
 
+mod config;
 mod current;
 mod labels;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use device_plugin::{AllocateError, Call, DeviceSet, Health, Observer, ResourceName, State};
@@ -20,8 +21,8 @@ use tokio::sync::watch;
 
 use self::current::{Current, Known as _};
 use self::labels::{
-    Answered, CallLabel, LookLabel, Pf, PfErrors, Reason, Reloaded, Resource, ResourceHealth,
-    ResourceReason, ResourceState, SickPf,
+    Answered, CallLabel, ConfigVersion, LookLabel, Pf, PfErrors, Reason, Reloaded, Resource,
+    ResourceHealth, ResourceReason, ResourceState, SickPf,
 };
 use crate::hints::Hints;
 use crate::{Look, NodeState, Pulse, Verdict, resource_text};
@@ -57,6 +58,10 @@ pub struct Metrics {
     leaked: Gauge,
     reloads: Family<Reloaded, Counter>,
     stale: Gauge,
+    config: Current<ConfigVersion, Gauge>,
+    restart_required: Gauge,
+    /// What `/readyz` adds about the configuration file.
+    config_notes: Mutex<Vec<String>>,
     sick: Current<SickPf, Gauge>,
     heartbeats_failed: Current<Pf, Counter>,
     checks_refused: Current<Pf, Gauge>,
@@ -101,6 +106,9 @@ impl Metrics {
             leaked: Gauge::default(),
             reloads: Family::default(),
             stale: Gauge::default(),
+            config: Current::default(),
+            restart_required: Gauge::default(),
+            config_notes: Mutex::default(),
             sick: Current::default(),
             heartbeats_failed: Current::default(),
             checks_refused: Current::default(),
@@ -118,6 +126,7 @@ impl Metrics {
         self.register_the_kubelets();
         self.register_the_machines();
         self.register_the_pfs();
+        self.register_the_configuration();
     }
 
     fn register_the_kubelets(&mut self) {
@@ -197,16 +206,6 @@ impl Metrics {
             "VFs that are open although no pod holds them",
             self.leaked.clone(),
         );
-        registry.register(
-            "config_reloads",
-            "How often the configuration file was read anew, and whether it could be used",
-            self.reloads.clone(),
-        );
-        registry.register(
-            "config_stale",
-            "Whether the configuration file cannot be used, so that what it said before holds",
-            self.stale.clone(),
-        );
     }
 
     fn register_the_pfs(&mut self) {
@@ -231,13 +230,6 @@ impl Metrics {
             "Errors of the PF, as its driver (device) and the PCI bus (bus) count them",
             self.errors.family.clone(),
         );
-    }
-
-    /// Counts that the configuration was read anew, and whether it could be used.
-    pub fn configured(&self, usable: bool) {
-        let result = if usable { "applied" } else { "refused" };
-        self.reloads.get_or_create(&Reloaded { result }).inc();
-        self.stale.set(i64::from(!usable));
     }
 
     /// All of it in the text form of `OpenMetrics`.
