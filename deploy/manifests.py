@@ -66,6 +66,9 @@ for switch in [True, False]:
                 "nodeSelector": {} if switch else {"a": "b"},
             }
 GOOD["a root of its own"] = {"kubelet": {"root": "/data/kubelet/"}}
+# A rule for every pool and closer ones together.
+GOOD["owners"] = {"cdi": True, "config": {"version": 1, "pools": [{"pool": "cy", "owner": {"gid": 107}}, {"cdi": "field"}]}}
+GOOD["an owner"] = {"cdi": True, "config": {"version": 1, "pools": [{"pool": "cy", "cdi": "field", "owner": {"mode": "0660"}}]}}
 
 # What it must refuse, and a part of the sentence.
 BAD = [
@@ -87,6 +90,30 @@ BAD = [
     ({"nodeGroups": [{"name": "Not A Name", "nodeSelector": {"x": "y"}}]}, "name"),
     ({"imagee": {}}, "imagee"),
     ({"admin": {"port": 0}}, "port"),
+    # What the plugin would refuse.
+    ({"config": {"version": 2}}, "version"),
+    ({"config": {"version": 1, "offer": {"families": ["4xx"]}}}, "families"),
+    ({"config": {"version": 1, "offer": {"rescanInterval": "1h"}}}, "rescanInterval"),
+    ({"config": {"version": 1, "pools": [{"name": "fast"}]}}, "config.pools[0] renames no pool"),
+    ({"config": {"version": 1, "pools": [{"select": {"vfs": "0-7"}}]}}, "config.pools[0] selects VFs for a pool without a name"),
+    ({"config": {"version": 1, "pools": [{"pool": "cy", "name": "fast", "select": {"vfs": 1}}]}}, "pool and select conflict"),
+    ({"config": {"version": 1, "pools": [{"name": "fast", "select": {"pf": "6b:00.0"}}]}}, "pf"),
+    ({"config": {"version": 1, "pools": [{"owner": {"gid": 107}}]}}, "config.pools[0].owner requires `cdi: field`"),
+    ({"cdi": True, "config": {"version": 1, "pools": [{"cdi": "spec", "owner": {"gid": 107}}]}}, "config.pools[0].owner requires"),
+    (
+        {"cdi": True, "config": {"version": 1, "pools": [{"cdi": "field"}, {"pool": "cy", "cdi": "off", "owner": {"gid": 107}}]}},
+        "config.pools[1].owner requires",
+    ),
+    (
+        {"provisioning": {"enabled": True}, "config": {"version": 1, "provisioning": [{"services": "sim"}]}},
+        "services",
+    ),
+    # What nothing would read.
+    ({"config": {"version": 1, "provisioning": [{"vfs": "all"}]}}, "config.provisioning requires provisioning.enabled=true"),
+    (
+        {"nodeGroups": [{"name": "a", "nodeSelector": {"x": "y"}, "config": {"version": 1, "provisioning": [{"vfs": "all"}]}}]},
+        "config.provisioning requires provisioning.enabled=true",
+    ),
 ]
 
 KUSTOMIZATIONS = ["base", "overlays/initcontainer", "overlays/debug", "overlays/simulated", "article"]
@@ -169,6 +196,8 @@ def check():
         rendered = helm(values)
         if rendered.returncode:
             raise Wrong(f"{name}: {rendered.stderr}")
+        if rendered.stderr:
+            raise Wrong(f"{name}: helm should have nothing to remark: {rendered.stderr}")
         objects += validate(name, rendered.stdout, versions)
         if name.startswith("chart-"):
             golden(name, rendered.stdout)

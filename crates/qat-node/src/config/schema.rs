@@ -6,18 +6,56 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
+use plugin_admin::LogFormat;
+use qat_policy::{Family, Service};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use super::NodeConfig;
+use super::yaml::parse;
 
-/// `sym;asym`, or a list of words.
+/// A word, or a list of words.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-pub(super) enum Words {
-    One(String),
-    Many(Vec<String>),
+#[schemars(rename = "words")]
+pub(super) enum Words<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+/// A text of some form.
+macro_rules! text {
+    ($name:ident: $key:literal = $value:expr) => {
+        #[derive(JsonSchema)]
+        #[schemars(transparent, extend($key = $value))]
+        pub(super) struct $name(String);
+    };
+}
+
+text!(FamilyName: "enum" = families());
+text!(Address: "pattern" = r"^[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]$");
+text!(ServiceNames: "pattern" = services());
+text!(Vfs: "enum" = ["all", "none", "keep"]);
+text!(BindDriver: "enum" = ["vfio-pci", "qat_vfio_pci", "keep"]);
+text!(AcceptedDriver: "enum" = ["vfio-pci", "igb_uio"]);
+text!(Spelling: "enum" = ["canonical", "as-read"]);
+text!(Format: "enum" = LogFormat::NAMES);
+text!(Name: "pattern" = r"^[A-Za-z]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$");
+text!(Time: "pattern" = r"^[0-9]+(ms|s|m)?$");
+text!(FileMode: "pattern" = r"^[0-7]{1,4}$");
+text!(Numbers: "pattern" = r"^[0-9]+(-[0-9]+)?$");
+
+fn families() -> Vec<&'static str> {
+    let families = Family::all().iter();
+    families.map(|family| family.spec().name).collect()
+}
+
+/// Words with `;` between them.
+fn services() -> String {
+    let words = Service::all().iter().map(|service| service.as_str());
+    let word = words.collect::<Vec<_>>().join("|");
+    format!("^({word})(;({word}))*$")
 }
 
 /// `true`, or `on`.
@@ -40,7 +78,7 @@ pub(super) enum OnOff {
 #[serde(untagged)]
 pub(super) enum Scalar {
     Number(u64),
-    Text(String),
+    Text(Numbers),
 }
 
 #[derive(JsonSchema)]
@@ -169,9 +207,14 @@ fn object(value: &Value) -> Option<&Value> {
 /// How a value is written.
 fn form(value: &Value) -> String {
     if let Some(words) = value["enum"].as_array() {
-        let words = words.iter().filter_map(Value::as_str);
+        let words = words.iter().filter(|word| !word.is_null());
         return words
-            .map(|word| format!("`{word}`"))
+            .map(|word| {
+                format!(
+                    "`{}`",
+                    word.as_str().map_or(word.to_string(), str::to_owned)
+                )
+            })
             .collect::<Vec<_>>()
             .join(", ");
     }
@@ -205,7 +248,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The parser and the schema take and refuse the same. What only the parser can know (whether a word is a family) is not here.
+/// The parser and the schema take and refuse the same. What only the parser can know (whether pool rules fit together) is not here.
 #[test]
 fn the_schema_takes_what_the_parser_takes() {
     let schema = schema().to_value();
@@ -232,8 +275,47 @@ fn the_schema_takes_what_the_parser_takes() {
             "version: 1\noverrides: [{ nodes: ['edge-*'], health: { falls: 2, quiet: 5m }, admin: { verbosity: 4 } }]",
             true,
         ),
+        (
+            "version: 1\nprovisioning: [{ pf: 0000:6B:00.0, services: sym;asym, vfs: all }, { family: c62x, driver: qat_vfio_pci }]",
+            true,
+        ),
+        (
+            "version: 1\noffer: { driver: igb_uio, resourceNames: as-read, families: 4xxx }\nadmin: { logFormat: json }",
+            true,
+        ),
         ("{}", false),
         ("version: one", false),
+        ("version: 2", false),
+        ("version: 1\nprovisioning: [{ services: sim }]", false),
+        ("version: 1\nprovisioning: [{ services: [sym, ''] }]", false),
+        ("version: 1\nprovisioning: [{ pf: '6b:00.0' }]", false),
+        ("version: 1\nprovisioning: [{ vfs: some }]", false),
+        ("version: 1\nprovisioning: [{ driver: vfio }]", false),
+        (
+            "version: 1\npools: [{ name: -fast, select: { vfs: 1 } }]",
+            false,
+        ),
+        (
+            "version: 1\npools: [{ name: fast, select: { pf: ['6b:00.0'] } }]",
+            false,
+        ),
+        (
+            "version: 1\npools: [{ name: fast, select: { vfs: '1-' } }]",
+            false,
+        ),
+        (
+            "version: 1\npools: [{ cdi: field, owner: { mode: '0888' } }]",
+            false,
+        ),
+        ("version: 1\noffer: { families: [4xx] }", false),
+        ("version: 1\noffer: { driver: qat_vfio_pci }", false),
+        ("version: 1\noffer: { resourceNames: other }", false),
+        ("version: 1\noffer: { rescanInterval: 1h }", false),
+        ("version: 1\nadmin: { logFormat: xml }", false),
+        (
+            "version: 1\noverrides: [{ hardware: qat, offer: {} }]",
+            false,
+        ),
         ("version: 1\npoolz: []", false),
         ("version: 1\npools: { cdi: spec }", false),
         ("version: 1\npools: [{ cdi: maybe }]", false),
@@ -256,7 +338,7 @@ fn the_schema_takes_what_the_parser_takes() {
         ),
         ("version: 1\npools: [{ topology: perhaps }]", false),
     ] {
-        let parsed = serde_saphyr::from_str::<NodeConfig>(text);
+        let parsed = parse("config.yaml".into(), text);
         assert_eq!(parsed.is_ok(), good, "the parser on: {text}\n{parsed:?}");
         let value: Value = serde_saphyr::from_str(text).unwrap();
         assert_eq!(validator.is_valid(&value), good, "the schema on: {text}");

@@ -29,28 +29,31 @@ use crate::pools::{CdiMode, Numbering};
 pub(super) struct YamlRule {
     /// Only on nodes with these names; `*` and `?` stand for any text and any character.
     #[serde(default, deserialize_with = "several")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words<String>>"))]
     pub(super) nodes: Vec<String>,
     /// Only PFs of this family: `c62x`, `4xxx`, `420xx` and so on.
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::FamilyName>"))]
     pub(super) family: Option<Family>,
     /// Only the PF at this address, such as `0000:6b:00.0`.
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Address>"))]
     pub(super) pf: Option<PciAddress>,
     /// What the PFs are configured for: `sym;asym`, or a list of words. As they are by default.
     #[serde(default, deserialize_with = "services")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(
+        test,
+        schemars(with = "Option<super::schema::Words<super::schema::ServiceNames>>")
+    )]
     pub(super) services: Option<ServiceSet>,
     /// Whether PFs reset themselves after a fatal error. As it is by default.
     #[serde(default, deserialize_with = "on_off")]
     #[cfg_attr(test, schemars(with = "Option<super::schema::Switch>"))]
     pub(super) auto_reset: Option<bool>,
     /// Which VFs the PFs have: `all` (the default), `none`, or `keep` as it is.
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Vfs>"))]
     pub(super) vfs: Option<VfsGoal>,
     /// What VFs are bound to: `vfio-pci` (the default), a variant driver, or `keep` as they are.
     #[serde(default, deserialize_with = "driver")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::BindDriver>"))]
     pub(super) driver: Option<DriverGoal>,
 }
 
@@ -63,19 +66,22 @@ pub(super) struct YamlRule {
 pub(super) struct YamlPool {
     /// Only on nodes with these names; `*` and `?` stand for any text and any character.
     #[serde(default, deserialize_with = "several")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words<String>>"))]
     pub(super) nodes: Vec<String>,
     /// Only on nodes that have QAT functions of one of these families: `c62x`, `4xxx`, `420xx` and so on.
     #[serde(default, deserialize_with = "several")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(
+        test,
+        schemars(with = "Option<super::schema::Words<super::schema::FamilyName>>")
+    )]
     pub(super) hardware: BTreeSet<Family>,
     /// The pool that VFs with these services are in: `cy`, `dc`, `sym-dc`, `generic` and so on.
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Name>"))]
     pub(super) pool: Option<PoolName>,
     /// The VFs of a pool of their own. The first rule that takes a VF has it; VFs that none takes are named by their services.
     pub(super) select: Option<YamlSelect>,
     /// What the pool is called: pods ask for `qat.intel.com/<name>`.
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Name>"))]
     pub(super) name: Option<PoolName>,
     /// The nodes that a container gets: `group` (the default), `cdev`, `both`, `none`.
     #[serde(default, deserialize_with = "word")]
@@ -108,11 +114,14 @@ pub(super) struct YamlPool {
 #[cfg_attr(test, schemars(rename = "selector"))]
 pub(super) struct YamlSelect {
     /// VFs of this family: `c62x`, `4xxx`, `420xx` and so on.
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::FamilyName>"))]
     pub(super) family: Option<Family>,
     /// VFs of the PF at this address, or of these PFs.
     #[serde(default, deserialize_with = "several")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(
+        test,
+        schemars(with = "Option<super::schema::Words<super::schema::Address>>")
+    )]
     pub(super) pf: BTreeSet<PciAddress>,
     /// VFs with these numbers on their PF, from 0: `0-7`, or one number.
     #[serde(default, deserialize_with = "scalar")]
@@ -124,7 +133,10 @@ pub(super) struct YamlSelect {
     pub(super) numa_node: Option<NumaNode>,
     /// VFs whose PF is configured for exactly these services: `sym;asym`, or a list of words.
     #[serde(default, deserialize_with = "services")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(
+        test,
+        schemars(with = "Option<super::schema::Words<super::schema::ServiceNames>>")
+    )]
     pub(super) services: Option<ServiceSet>,
 }
 
@@ -140,7 +152,7 @@ pub(super) struct YamlOwner {
     pub(super) gid: Option<u32>,
     /// The mode, in octal digits between quotes: `"0660"`.
     #[serde(default, deserialize_with = "mode")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::FileMode>"))]
     pub(super) mode: Option<u32>,
 }
 
@@ -156,7 +168,7 @@ pub(super) struct YamlHealth {
     pub(super) heartbeat: Option<bool>,
     /// No PF is checked more often: `2s` by default, and twice the driver's own period at least.
     #[serde(default, deserialize_with = "time")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Time>"))]
     pub(super) check_interval: Option<Duration>,
     /// A sick PF is well after so many good checks in a row: 3 by default.
     pub(super) good_checks: Option<NonZeroU32>,
@@ -164,7 +176,7 @@ pub(super) struct YamlHealth {
     pub(super) falls: Option<NonZeroU32>,
     /// For how long such a VF has to be well: `1m` by default.
     #[serde(default, deserialize_with = "time")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Time>"))]
     pub(super) quiet: Option<Duration>,
 }
 
@@ -177,11 +189,14 @@ pub struct Offer {
     /// The families whose VFs are offered: `c62x`, `4xxx`, `420xx` and so on; every one by default. Flag `-kernel-vf-drivers`, which
     /// names them by their kernel VF drivers. Takes a restart.
     #[serde(default, deserialize_with = "several_if")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(
+        test,
+        schemars(with = "Option<super::schema::Words<super::schema::FamilyName>>")
+    )]
     pub families: Option<BTreeSet<Family>>,
     /// The driver that VFs must be bound to: `vfio-pci` (the default) or `igb_uio`. Flag `-dpdk-driver`. Takes a restart.
     #[serde(default, deserialize_with = "word")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::AcceptedDriver>"))]
     pub driver: Option<VfDrivers>,
     /// At most so many VFs are offered on a node; all by default. Flag `-max-num-devices`.
     pub max_devices: Option<NonZeroUsize>,
@@ -191,7 +206,7 @@ pub struct Offer {
     pub allocation_policy: Option<AllocationPolicy>,
     /// How services are spelled in names of resources: `canonical` (the default) or `as-read`. Flag `--resource-names`.
     #[serde(default, deserialize_with = "word")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Spelling>"))]
     pub resource_names: Option<ResourceNames>,
     /// Whether VFs that are not bound are bound, and kept so; on by default, unless `/sys` is read-only. Flag `--manage-binding`. Takes
     /// a restart.
@@ -200,7 +215,7 @@ pub struct Offer {
     pub manage_binding: Option<bool>,
     /// The machine is looked at so often at least, such as `30s`; as needed by default. Flag `--rescan-interval`. Takes a restart.
     #[serde(default, deserialize_with = "time")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Time>"))]
     pub rescan_interval: Option<Duration>,
 }
 
@@ -216,7 +231,7 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// Format of the log: `text` (the default) or `json`. Flag `--log-format`.
     #[serde(default, deserialize_with = "word")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Format>"))]
     pub log_format: Option<LogFormat>,
     /// How much is logged: 0 and 1 info (1 is the default), 2 and 3 debug, 4 and more trace. Flag `-v`.
     pub verbosity: Option<u8>,
@@ -237,11 +252,14 @@ pub struct Admin {
 pub(super) struct YamlOverride {
     /// On nodes with these names; `*` and `?` stand for any text and any character.
     #[serde(default, deserialize_with = "several")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Words<String>>"))]
     pub(super) nodes: Vec<String>,
     /// On nodes that have QAT functions of one of these families: `c62x`, `4xxx`, `420xx` and so on.
     #[serde(default, deserialize_with = "several")]
-    #[cfg_attr(test, schemars(with = "Option<super::schema::Words>"))]
+    #[cfg_attr(
+        test,
+        schemars(with = "Option<super::schema::Words<super::schema::FamilyName>>")
+    )]
     pub(super) hardware: BTreeSet<Family>,
     /// What is offered.
     #[serde(default)]

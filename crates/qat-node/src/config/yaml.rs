@@ -29,6 +29,7 @@ const VERSION: u32 = 1;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeConfig {
     /// The version of the form: 1.
+    #[cfg_attr(test, schemars(extend("enum" = [VERSION])))]
     pub version: u32,
     /// What is offered. Each key stands for a flag.
     #[serde(default)]
@@ -156,7 +157,7 @@ pub fn read_config(path: &Path) -> Result<NodeConfig, ConfigError> {
     ConfigText::read(path)?.parse()
 }
 
-fn parse(path: PathBuf, text: &str) -> Result<NodeConfig, ConfigError> {
+pub(super) fn parse(path: PathBuf, text: &str) -> Result<NodeConfig, ConfigError> {
     let config: NodeConfig = match serde_saphyr::from_str(text) {
         Ok(config) => config,
         Err(error) => {

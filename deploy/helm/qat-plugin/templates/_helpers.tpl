@@ -57,7 +57,27 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- $configs := list .Values.config -}}
 {{- range .Values.nodeGroups }}{{ if .config }}{{ $configs = append $configs .config }}{{ end }}{{ end -}}
-{{- range $configs -}}
+{{- range $config := $configs -}}
+{{- if and .provisioning (not $.Values.provisioning.enabled) -}}
+{{- fail "config.provisioning requires provisioning.enabled=true: without its init container nothing reads it" -}}
+{{- end -}}
+{{- $allField := false -}}
+{{- range .pools }}{{ if and (eq (default "" .cdi) "field") (not .pool) (not .select) }}{{ $allField = true }}{{ end }}{{ end -}}
+{{- range $number, $rule := .pools -}}
+{{- $rule = default dict $rule -}}
+{{- if and $rule.name (not $rule.pool) (not $rule.select) -}}
+{{- fail (printf "config.pools[%d] renames no pool and selects no VFs for `%s`; add `pool` or `select`" $number $rule.name) -}}
+{{- end -}}
+{{- if and $rule.select (not $rule.name) -}}
+{{- fail (printf "config.pools[%d] selects VFs for a pool without a name; add `name`" $number) -}}
+{{- end -}}
+{{- if and $rule.select $rule.pool -}}
+{{- fail (printf "config.pools[%d]: pool and select conflict; remove one" $number) -}}
+{{- end -}}
+{{- if and $rule.owner (ne (default (ternary "field" "" $allField) $rule.cdi) "field") -}}
+{{- fail (printf "config.pools[%d].owner requires `cdi: field`, because only CDI can set the owner of a device node" $number) -}}
+{{- end -}}
+{{- end -}}
 {{- range .pools -}}
 {{- if and (has .cdi (list "spec" "field")) (not $.Values.cdi) -}}
 {{- fail (printf "a pool has cdi: %s, and cdi is false, so the host's directory for CDI files is not mounted; set cdi: true" .cdi) -}}
