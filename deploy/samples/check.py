@@ -77,6 +77,35 @@ def manifest(thing):
     {"kubevirt.io": kubevirt, "hco.kubevirt.io": hyperconverged}.get(group, kubernetes)(thing)
 
 
+def restricted(pod):
+    """What the Pod Security level `restricted` asks of a pod, of all that our samples use."""
+    kubernetes(pod)
+    spec = pod["spec"]
+    for key in ("hostNetwork", "hostPID", "hostIPC"):
+        if spec.get(key):
+            raise Wrong(f"{key} is not allowed under `restricted`")
+    if any(set(volume) - {"name", "emptyDir", "configMap", "secret", "projected"} for volume in spec.get("volumes", [])):
+        raise Wrong("a volume is of a type that `restricted` does not allow")
+    whole = spec.get("securityContext", {})
+    for container in spec["containers"] + spec.get("initContainers", []):
+        own = container.get("securityContext", {})
+        merged = {**whole, **own}
+        if (
+            merged.get("runAsNonRoot") is not True
+            or merged.get("runAsUser") == 0
+            or merged.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost")
+            or own.get("allowPrivilegeEscalation") is not False
+            or own.get("capabilities", {}).get("drop") != ["ALL"]
+            or set(own["capabilities"]) - {"drop"}
+            or own.get("privileged")
+        ):
+            raise Wrong(f"container {container['name']} is not as `restricted` demands")
+
+
+# Pods in ordinary containers. The others need what their own guides say.
+RESTRICTED = ["pod/pod.yaml", "dpdk/pod.yaml", "qatlib/pod.yaml"]
+
+
 def leaves(table, path=()):
     for key, value in table.items():
         if isinstance(value, dict):
@@ -124,6 +153,9 @@ def self_test():
     pod = load("dpdk/pod.yaml")
     broken(manifest, pod, ["spec", "containers", 0, "ressources"], {})
     broken(manifest, pod, ["spec", "restartPolicy"], 7)
+    broken(restricted, pod, ["spec", "securityContext", "runAsNonRoot"], False)
+    broken(restricted, pod, ["spec", "containers", 0, "securityContext"], {})
+    broken(restricted, pod, ["spec", "volumes", 0], {"name": "hugepages", "hostPath": {"path": "/dev/hugepages"}})
     vmi = load("kubevirt/vmi.yaml")
     broken(manifest, vmi, ["spec", "domain", "devices", "hostDevices", 0, "deviceNames"], "x")
     broken(manifest, vmi, ["spec", "domain", "devices", "hostDevices", 0], {"deviceName": "x"})
@@ -152,6 +184,11 @@ def main():
                     checked += 1
             else:
                 raise Wrong("nobody knows how to check such a file")
+        except Wrong as wrong:
+            sys.exit(f"{name}: {wrong}")
+    for name in RESTRICTED:
+        try:
+            restricted(load(name))
         except Wrong as wrong:
             sys.exit(f"{name}: {wrong}")
     self_test()
