@@ -90,6 +90,8 @@ BAD = [
     ({"nodeGroups": [{"name": "Not A Name", "nodeSelector": {"x": "y"}}]}, "name"),
     ({"imagee": {}}, "imagee"),
     ({"admin": {"port": 0}}, "port"),
+    ({"test": {"nodes": 0}}, "nodes"),
+    ({"test": {"wait": "2m"}}, "wait"),
     # What the plugin would refuse.
     ({"config": {"version": 2}}, "version"),
     ({"config": {"version": 1, "offer": {"families": ["4xx"]}}}, "families"),
@@ -156,14 +158,14 @@ def validate(where, text, versions):
                 kubernetes_validate.validate(thing, version, strict=True)
             except kubernetes_validate.ValidationError as error:
                 raise Wrong(f"{where}: Kubernetes {version}: {error}") from error
-        if thing["kind"] == "DaemonSet":
+        if thing["kind"] in ("DaemonSet", "Job"):
             careful(where, thing["spec"]["template"]["spec"])
         count += 1
     return count
 
 
 def careful(where, pod):
-    """What the plugin's container must have, however it is rendered."""
+    """What the container of the plugin and that of the test must have, however they are rendered."""
     if "article" in where:
         return
     security = pod["containers"][0]["securityContext"]

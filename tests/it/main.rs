@@ -34,4 +34,5 @@ mod snapshots_of_nodes;
 mod storms;
 mod uio;
 mod upgrade;
+mod verify;
 mod workspace;

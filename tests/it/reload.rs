@@ -20,13 +20,13 @@ const FAST: &str = "qat.intel.com/fast";
 const MOVED: Duration = Duration::from_secs(40);
 
 /// A `ConfigMap` as the kubelet mounts it: files are links into a directory that a link turns to.
-struct ConfigMap {
+pub(crate) struct ConfigMap {
     dir: PathBuf,
     turns: usize,
 }
 
 impl ConfigMap {
-    fn new(root: &Path, text: &str) -> Self {
+    pub(crate) fn new(root: &Path, text: &str) -> Self {
         let dir = root.join("config");
         create_dir_all(&dir).unwrap();
         let mut map = Self { dir, turns: 0 };
@@ -35,12 +35,12 @@ impl ConfigMap {
         map
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.dir.join("config.yaml")
     }
 
     /// Swaps the content in one rename.
-    fn set(&mut self, text: &str) {
+    pub(crate) fn set(&mut self, text: &str) {
         self.swap(|file| fs::write(file, text).unwrap());
     }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use qat_node::Roots;
-use qat_node::config::read_config;
+use qat_node::config::{parse_time, read_config};
 use qat_node::consumers::CONSUMERS;
 use qat_node::contract::Contract;
 use qat_node::pools::PoolConfig;
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// Say what is wrong and what to do: PFs in trouble, VFs that are not offered and why, the machine, the kubelet, the
     /// plugin
     Check(Check),
+    /// Verify that the plugin of this node applied a configuration file, and that the kubelet advertises its resources
+    #[command(after_help = "Exit codes: 0 verified, 1 not verified, 2 the file cannot be read.")]
+    Verify(Verify),
     /// Say what a finding means, why it matters and what to do; without one, list them all
     Explain(Explain),
     /// Print changes as they happen; on a terminal, an updating view
@@ -154,6 +158,21 @@ pub(crate) struct Check {
 
     #[command(flatten)]
     pub(crate) view: View,
+}
+
+/// What to verify.
+#[derive(Debug, Parser)]
+pub(crate) struct Verify {
+    /// Configuration file that the plugin must have applied, in this very version [default: any version]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Time to wait until everything is verified, for example 90s or 2m [default: do not wait]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) wait: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) kubelet: KubeletArgs,
 }
 
 /// What to explain.
@@ -295,6 +314,13 @@ pub(crate) struct RootArgs {
     #[arg(long, value_name = "DIR", default_value = "/lib/firmware")]
     pub(crate) firmware_dir: PathBuf,
 
+    #[command(flatten)]
+    pub(crate) kubelet: KubeletArgs,
+}
+
+/// Where the kubelet and the plugin are.
+#[derive(Debug, Parser)]
+pub(crate) struct KubeletArgs {
     /// The kubelet's device-plugins directory [default: /var/lib/kubelet/device-plugins]
     #[arg(long, value_name = "DIR")]
     pub(crate) kubelet_dir: Option<PathBuf>,
@@ -356,6 +382,13 @@ impl RootArgs {
         if let Some(debugfs) = &self.debugfs {
             roots = roots.with_debugfs(debugfs);
         }
+        self.kubelet.resolve(roots)
+    }
+}
+
+impl KubeletArgs {
+    /// The roots with what was typed.
+    pub(crate) fn resolve(&self, mut roots: Roots) -> Roots {
         if let Some(kubelet) = &self.kubelet_dir {
             roots = roots.with_kubelet(kubelet);
         }

@@ -14,7 +14,7 @@ use crate::pods::Pods;
 use crate::pools::Pools;
 use crate::site::Site;
 use crate::tree::Tree;
-use crate::{check, explain, list, manifest, show, snapshot, watch};
+use crate::{check, explain, list, manifest, show, snapshot, verify, watch};
 
 /// Answers on standard output.
 ///
@@ -43,6 +43,7 @@ pub(crate) fn ask(args: &Args) -> anyhow::Result<ExitCode> {
             text
         }
         Command::Explain(explain) => for_the_terminal(&explain::text(explain.finding.as_deref())?),
+        Command::Verify(verify) => return verify::run(verify),
         Command::Watch(watch) => return watch::run(watch).map(|()| code),
         Command::Snapshot(taken) => snapshot::take(&Site::new(&taken.view)?, &taken.file)?,
         Command::Manifest(wanted) => {

@@ -32,6 +32,7 @@ mod site;
 mod snapshot;
 mod table;
 mod tree;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;

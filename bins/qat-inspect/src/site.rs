@@ -47,7 +47,7 @@ impl Site {
             (unpacked.roots, unpacked.proc, unpacked.state_dir, Some(dir))
         } else {
             let roots = view.roots.resolve();
-            let state_dir = view.roots.state_dir(&roots);
+            let state_dir = view.roots.kubelet.state_dir(&roots);
             (roots, view.roots.proc.clone(), state_dir, None)
         };
         roots.check()?;

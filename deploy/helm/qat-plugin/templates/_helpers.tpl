@@ -30,6 +30,39 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
+{{/* The plugin runs as root, whose files the kubelet's are, and without a single capability. */}}
+{{- define "qat.securityContext" -}}
+runAsUser: 0
+runAsGroup: 0
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+seccompProfile: { type: RuntimeDefault }
+{{- with .Values.securityContext.seLinuxType }}
+seLinuxOptions: { type: {{ . }} }
+{{- end }}
+{{- with .Values.securityContext.appArmorProfile }}
+{{- if has . (list "RuntimeDefault" "Unconfined") }}
+appArmorProfile: { type: {{ . }} }
+{{- else }}
+appArmorProfile: { type: Localhost, localhostProfile: {{ . }} }
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The name of a group's objects. Arguments: the context, and the group. */}}
+{{- define "qat.groupName" -}}
+{{- $top := index . 0 }}{{ $group := index . 1 -}}
+{{- include "qat.name" $top }}{{ with $group.name }}-{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* What selects the plugin's pods of a group. Arguments: the context, and the group. */}}
+{{- define "qat.groupSelector" -}}
+{{- $top := index . 0 }}{{ $group := index . 1 -}}
+{{- include "qat.selector" $top }}
+qat-plugin/group: {{ $group.name | default "all" }}
+{{- end -}}
+
 {{- define "qat.kubelet" -}}
 {{- $roots := dict "standard" "/var/lib/kubelet" "k0s" "/var/lib/k0s/kubelet" "microk8s" "/var/snap/microk8s/common/var/lib/kubelet" "k3s" "/var/lib/kubelet" "rke2" "/var/lib/kubelet" -}}
 {{- .Values.kubelet.root | default (get $roots .Values.kubelet.distribution) | trimSuffix "/" -}}
