@@ -47,12 +47,13 @@ impl Holdings {
         holders.insert(holder);
     }
 
-    /// Notes all that `other` knows.
+    /// Adds the devices of `other` that are missing here, with their holders. A device that is listed here under the
+    /// same resource keeps its holders: two sources may know one pod by its name and by its UID, and it is one pod.
     pub fn merge(&mut self, other: Self) {
         for (id, resources) in other.devices {
             let ours = self.devices.entry(id).or_default();
             for (resource, holders) in resources {
-                ours.entry(resource).or_default().extend(holders);
+                ours.entry(resource).or_insert(holders);
             }
         }
     }
@@ -140,15 +141,26 @@ mod tests {
     }
 
     #[test]
-    fn what_two_sources_say_is_added() {
+    fn merge_adds_missing_devices_and_no_second_holder() {
         let mut first = Holdings::default();
         first.insert("example.com/x", "a", holder("p"));
-        let mut second = first.clone();
-        second.insert("example.com/x", "a", holder("q"));
-        second.insert("example.com/y", "b", holder("q"));
-        first.merge(second.clone());
-        assert_eq!(first, second);
-        assert_eq!(first.iter().count(), 3);
-        assert_eq!(first.len(), 2);
+        let by_uid = || Holder {
+            pod: Pod::Uid("u".to_owned()),
+            container: "main".to_owned(),
+        };
+        let mut second = Holdings::default();
+        for (resource, id) in [
+            ("example.com/x", "a"),
+            ("example.com/y", "a"),
+            ("example.com/y", "b"),
+        ] {
+            second.insert(resource, id, by_uid());
+        }
+        first.merge(second);
+        let mut expected = Holdings::default();
+        expected.insert("example.com/x", "a", holder("p"));
+        expected.insert("example.com/y", "a", by_uid());
+        expected.insert("example.com/y", "b", by_uid());
+        assert_eq!(first, expected);
     }
 }

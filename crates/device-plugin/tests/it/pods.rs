@@ -216,6 +216,21 @@ async fn a_kubelet_that_has_just_started_may_forget_pods_that_its_checkpoint_kno
     assert!(view.holdings.is_held(&id), "it may be about to hear of it");
 }
 
+/// In its first ten seconds a kubelet and its checkpoint are both asked. One knows names, the other UIDs.
+#[tokio::test]
+async fn new_kubelet_lists_each_holder_once() {
+    let node = Node::new(Age::V1_34).await;
+    let (_pod, id) = node.admit("vm").await;
+    let view = node.pods().view().await;
+    assert!(!view.settled);
+    let held: Vec<_> = view.holdings.iter().collect();
+    let [(held_id, PORT, holder)] = held[..] else {
+        panic!("{held:?}");
+    };
+    assert_eq!(held_id, id);
+    assert_eq!(holder.to_string(), "container main of pod default/vm");
+}
+
 #[tokio::test]
 async fn many_who_ask_at_once_cost_one_question() {
     let node = Node::new(Age::V1_34).await;
