@@ -106,12 +106,13 @@ impl Pool {
     fn granted(&self, id: &DeviceId) -> Result<GrantedFunction, AllocateError> {
         let address = id.as_str().parse().map_err(AllocateError::because)?;
         let usable = self.host.recheck(address, None);
-        let usable = usable.map_err(AllocateError::because)?;
+        let rejected = |why| AllocateError::refused(format!("{why}; then recreate the pod"));
+        let usable = usable.map_err(rejected)?;
         // Another function may be at the address of one that was unplugged.
         let now = identity(&self.host.sysfs, address).map_err(AllocateError::because)?;
         if !self.ids.contains(&now.id) {
             return Err(AllocateError::refused(format!(
-                "PCI function {address} is a {} now, which is not offered; create the pod again",
+                "PCI function {address} is a {} now, which is not advertised; recreate the pod",
                 now.id
             )));
         }

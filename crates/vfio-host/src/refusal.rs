@@ -8,14 +8,13 @@ use crate::{Member, NodeError, VfioDrivers};
 /// Why a function cannot be handed out now.
 ///
 /// The text is a sentence for the person who reads `kubectl describe pod`: what is wrong and what to
-/// do. It is complete in itself, so there is no [`source`](std::error::Error::source).
+/// do on the node. What becomes of the pod depends on the call that is rejected, so the caller adds it. The text is complete
+/// in itself, so there is no [`source`](std::error::Error::source).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The function is not there any more.
-    #[error(
-        "PCI function {address} is no longer on this node; create the pod again to get another one"
-    )]
+    #[error("PCI function {address} is no longer on this node")]
     Gone {
         /// The function.
         address: PciAddress,
@@ -23,7 +22,7 @@ pub enum Refusal {
     /// No driver is bound.
     #[error(
         "PCI function {address} has no driver, or an unbind of it waits for a process that has it \
-         open; end that process, bind the function to {accepted} on the node and create the pod again"
+         open; end that process and bind the function to {accepted} on the node"
     )]
     NoDriver {
         /// The function.
@@ -32,10 +31,7 @@ pub enum Refusal {
         accepted: VfioDrivers,
     },
     /// A driver is bound that is no VFIO driver.
-    #[error(
-        "PCI function {address} is bound to `{driver}`; bind it to {accepted} on the node and create \
-         the pod again"
-    )]
+    #[error("PCI function {address} is bound to `{driver}`; bind it to {accepted} on the node")]
     WrongDriver {
         /// The function.
         address: PciAddress,
@@ -54,10 +50,7 @@ pub enum Refusal {
         address: PciAddress,
     },
     /// The function is in another group than the caller thought: it was made anew meanwhile.
-    #[error(
-        "PCI function {address} moved from IOMMU group {expected} to group {found}; create the pod \
-         again"
-    )]
+    #[error("PCI function {address} moved from IOMMU group {expected} to group {found}")]
     GroupChanged {
         /// The function.
         address: PciAddress,
@@ -69,7 +62,7 @@ pub enum Refusal {
     /// The kernel drives other members of the group for purposes of its own.
     #[error(
         "PCI function {address} cannot be isolated: IOMMU group {group} also holds {}; unbind that \
-         from its driver or bind it to {accepted} on the node and create the pod again",
+         from its driver or bind it to {accepted} on the node",
         list(by)
     )]
     NotViable {
@@ -85,8 +78,7 @@ pub enum Refusal {
     /// Somebody has the function open: its enable count is 1 or more.
     #[error(
         "PCI function {address} is open in another process on this node; end that process, `fuser -v` \
-         on the node of IOMMU group {group} in /dev/vfio names it, or create the pod again to get \
-         another function"
+         on the node of IOMMU group {group} in /dev/vfio names it"
     )]
     InUse {
         /// The function.
@@ -97,7 +89,7 @@ pub enum Refusal {
     /// Somebody has another function of the group open, and a group has one user at a time.
     #[error(
         "PCI function {address} shares IOMMU group {group} with {other}, which is open in another \
-         process on this node; end that process, or create the pod again to get another function"
+         process on this node; end that process"
     )]
     GroupInUse {
         /// The function.
@@ -117,8 +109,8 @@ pub enum Refusal {
     },
     /// The machine could not be asked.
     #[error(
-        "PCI function {address} cannot be checked: {reason}; create the pod again, and if that does \
-         not help, check that the device plugin can read the node's sysfs"
+        "PCI function {address} cannot be checked: {reason}; check that the device plugin can read the \
+         node's sysfs"
     )]
     Read {
         /// The function.

@@ -37,18 +37,13 @@ pub struct UioNode {
 #[non_exhaustive]
 pub enum UioRefusal {
     /// The function is not there any more.
-    #[error(
-        "PCI function {address} is no longer on this node; create the pod again to get another one"
-    )]
+    #[error("PCI function {address} is no longer on this node")]
     Gone {
         /// The function.
         address: PciAddress,
     },
     /// No driver is bound.
-    #[error(
-        "PCI function {address} has no driver; bind it to `{wanted}` on the node and create the pod \
-         again"
-    )]
+    #[error("PCI function {address} has no driver; bind it to `{wanted}` on the node")]
     NoDriver {
         /// The function.
         address: PciAddress,
@@ -56,10 +51,7 @@ pub enum UioRefusal {
         wanted: DriverName,
     },
     /// Another driver is bound.
-    #[error(
-        "PCI function {address} is bound to `{driver}`; bind it to `{wanted}` on the node and create \
-         the pod again"
-    )]
+    #[error("PCI function {address} is bound to `{driver}`; bind it to `{wanted}` on the node")]
     WrongDriver {
         /// The function.
         address: PciAddress,
@@ -81,8 +73,8 @@ pub enum UioRefusal {
     },
     /// The machine could not be asked.
     #[error(
-        "PCI function {address} cannot be checked: {reason}; create the pod again, and if that does \
-         not help, check that the device plugin can read the node's sysfs"
+        "PCI function {address} cannot be checked: {reason}; check that the device plugin can read the \
+         node's sysfs"
     )]
     Read {
         /// The function.

@@ -62,8 +62,7 @@ fn a_function_that_is_gone() {
     );
     assert_eq!(
         refusal(&tree).to_string(),
-        "PCI function 0000:17:00.1 is no longer on this node; create the pod again to get another \
-         one"
+        "PCI function 0000:17:00.1 is no longer on this node"
     );
     // The entry is still there while its target is not.
     let tree = good();
@@ -91,7 +90,7 @@ fn a_function_without_a_driver() {
     assert_eq!(
         refusal(&tree).to_string(),
         "PCI function 0000:17:00.1 has no driver, or an unbind of it waits for a process that has it \
-         open; end that process, bind the function to `vfio-pci` on the node and create the pod again"
+         open; end that process and bind the function to `vfio-pci` on the node"
     );
 }
 
@@ -101,8 +100,7 @@ fn a_function_on_another_driver() {
     tree.bind(A, "igbvf");
     assert_eq!(
         refusal(&tree).to_string(),
-        "PCI function 0000:17:00.1 is bound to `igbvf`; bind it to `vfio-pci` on the node and create \
-         the pod again"
+        "PCI function 0000:17:00.1 is bound to `igbvf`; bind it to `vfio-pci` on the node"
     );
     let mut host = tree.host();
     host.drivers = host.drivers.with("igbvf".parse().unwrap());
@@ -144,7 +142,7 @@ fn a_function_that_moved() {
     tree.write("class/vfio/400/dev", "1:3\n");
     assert_eq!(
         refusal(&tree).to_string(),
-        "PCI function 0000:17:00.1 moved from IOMMU group 320 to group 400; create the pod again"
+        "PCI function 0000:17:00.1 moved from IOMMU group 320 to group 400"
     );
     assert_eq!(
         tree.host().recheck(address(A), None).unwrap().group,
@@ -160,8 +158,7 @@ fn a_group_with_a_foreign_driver() {
     assert_eq!(
         refusal(&tree).to_string(),
         "PCI function 0000:17:00.1 cannot be isolated: IOMMU group 320 also holds 0000:17:00.2 \
-         (igb), ff9c0000.dma (pl330); unbind that from its driver or bind it to `vfio-pci` on the \
-         node and create the pod again"
+         (igb), ff9c0000.dma (pl330); unbind that from its driver or bind it to `vfio-pci` on the node"
     );
 }
 
@@ -195,8 +192,7 @@ fn a_function_that_is_open() {
     assert_eq!(
         refusal(&tree).to_string(),
         "PCI function 0000:17:00.1 is open in another process on this node; end that process, \
-         `fuser -v` on the node of IOMMU group 320 in /dev/vfio names it, or create the pod again to \
-         get another function"
+         `fuser -v` on the node of IOMMU group 320 in /dev/vfio names it"
     );
 }
 
@@ -212,7 +208,7 @@ fn a_group_that_is_open() {
     assert_eq!(
         refusal(&tree).to_string(),
         "PCI function 0000:17:00.1 shares IOMMU group 320 with 0000:17:00.2, which is open in another \
-         process on this node; end that process, or create the pod again to get another function"
+         process on this node; end that process"
     );
 }
 
