@@ -213,8 +213,8 @@ impl State {
             .map_or(0, |resource| resource.lists_received)
     }
 
-    /// IDs must differ over all resources that are served: the health in a pod's status is found by
-    /// ID alone.
+    /// An ID must not be healthy in two resources that are served: the kubelet counts each by itself, and would assign the
+    /// device to two pods.
     fn shared_ids(&self, name: &str) -> Vec<String> {
         let Some(own) = self.resources.get(name) else {
             return Vec::new();
@@ -225,11 +225,12 @@ impl State {
         });
         others
             .flat_map(|(other, resource)| {
-                let shared = resource
-                    .devices
-                    .keys()
-                    .filter(|id| own.devices.contains_key(*id));
-                shared.map(move |id| format!("the ID `{id}` is also a device of {other}"))
+                let healthy = resource.devices.iter().filter(|(_, device)| device.healthy);
+                let shared = healthy.filter(|(id, _)| {
+                    let device = own.devices.get(*id);
+                    device.is_some_and(|device| device.healthy)
+                });
+                shared.map(move |(id, _)| format!("the ID `{id}` is also a device of {other}"))
             })
             .collect()
     }
