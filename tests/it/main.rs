@@ -25,6 +25,7 @@ mod names;
 mod plugins;
 mod profiles;
 mod provision;
+mod rejections;
 mod reload;
 mod render;
 mod restart;

@@ -172,6 +172,7 @@ mod tests {
             include_str!("../../../crates/qat-policy/src/inventory/pf.rs"),
             include_str!("../../../crates/qat-node/src/ledger.rs"),
             include_str!("../../../crates/qat-node/src/probe.rs"),
+            include_str!("../../../crates/qat-node/src/recheck.rs"),
             include_str!("../../../crates/vfio-host/src/probe.rs"),
         ];
         let codes = sources
@@ -185,6 +186,7 @@ mod tests {
             });
         let codes: BTreeSet<_> = codes
             .chain(["gone", "unreadable", "moves", "flapping"])
+            .chain(["cdi-foreign", "cdi-not-written"])
             .collect();
         assert!(codes.len() > 35, "{codes:?}");
         for code in codes {

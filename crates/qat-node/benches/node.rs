@@ -77,7 +77,7 @@ impl Bench {
             given: Arc::<Given>::default(),
             state: watch::Sender::new(Arc::new(state)).subscribe(),
             devices: watch::Sender::new(Arc::new(set)).subscribe(),
-            handed_out: mpsc::unbounded_channel().0,
+            calls: mpsc::unbounded_channel().0,
         };
         (backend, ids)
     }

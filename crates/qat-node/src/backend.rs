@@ -3,22 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use device_plugin::{
-    AllocateError, ContainerEdits, DeviceId, DevicePlugin, DeviceSet, PluginOptions, PreferRequest,
-    ResourceName,
+    AllocateError, Call, ContainerEdits, DeviceId, DevicePlugin, DeviceSet, PluginOptions,
+    PreferRequest, ResourceName,
 };
 use passthrough::{Chosen, FunctionNode, Grant, GrantedFunction, VfioInterface};
 use qat_policy::{Place, PoolName};
 use sysfs_pci::PciAddress;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
 use vfio_host::VfioNode;
 
 use crate::pools::{CdiMode, PoolSettings};
+use crate::rejections::Rejection;
 use crate::text::chain;
 use crate::{Described, Known, NodeState, Recheck, RecheckError, Verdict};
+
+/// How long a rejection waits for the scan that it triggers, so that the kubelet gets the new list before the error.
+const REJECTION_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// One resource: lists its VFs, prefers and hands them out.
 #[derive(Debug)]
@@ -37,8 +42,17 @@ pub struct PoolBackend {
     pub state: watch::Receiver<Arc<NodeState>>,
     /// What the kubelet is told, written by the owner too.
     pub devices: watch::Receiver<Arc<DeviceSet>>,
-    /// Tells the owner what was handed out.
-    pub handed_out: mpsc::UnboundedSender<HandedOut>,
+    /// Reports to the owner how calls were answered.
+    pub calls: mpsc::UnboundedSender<CallEvent>,
+}
+
+/// How a call of the kubelet was answered.
+#[derive(Debug)]
+pub enum CallEvent {
+    /// VFs were allocated.
+    Allocated(HandedOut),
+    /// `Allocate` or `PreStartContainer` was rejected. The sender is used after the device list shows why.
+    Rejected(Rejection, oneshot::Sender<()>),
 }
 
 /// On what terms the VFs of a pool are given.
@@ -91,7 +105,7 @@ impl DevicePlugin for PoolBackend {
         let must: Vec<PciAddress> = request.must_include.iter().filter_map(address).collect();
         let terms = self.terms();
         let state = Arc::clone(&self.state.borrow());
-        let known = |address| self.known(&state, address);
+        let known = |address| Known::of(&state, &self.pool, address);
         let places = request.available.iter().filter_map(address).map(|address| {
             let Known { pf, numa_node, .. } = known(address);
             Place {
@@ -128,20 +142,25 @@ impl DevicePlugin for PoolBackend {
 
     async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
         let terms = self.terms();
-        let control = terms.control().map_err(|why| refused(&why))?;
+        let control = match terms.control() {
+            Ok(control) => control,
+            Err(why) => return Err(self.reject(Call::Allocate, None, &why).await),
+        };
         let mut functions = Vec::with_capacity(ids.len());
         for id in ids {
             let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
-            let nodes = self.nodes(address, &terms).map_err(|why| refused(&why))?;
-            functions.push(GrantedFunction { address, nodes });
+            match self.nodes(address, &terms) {
+                Ok(nodes) => functions.push(GrantedFunction { address, nodes }),
+                Err(why) => return Err(self.reject(Call::Allocate, Some(address), &why).await),
+            }
         }
         self.given.remember(&functions);
         // Only while the daemon ends there is no owner any more.
-        let _told = self.handed_out.send(HandedOut {
+        let _told = self.calls.send(CallEvent::Allocated(HandedOut {
             pool: self.pool.clone(),
             vfs: functions.iter().map(|function| function.address).collect(),
             at: Instant::now(),
-        });
+        }));
         tracing::info!(resource = %self.resource, vfs = %listed(ids), "allocated");
         Ok(passthrough::edits(&Grant {
             resource: &self.resource,
@@ -157,13 +176,16 @@ impl DevicePlugin for PoolBackend {
     /// `drivers/vfio/pci/vfio_pci_core.c`).
     async fn pre_start(&self, ids: &[DeviceId]) -> Result<(), AllocateError> {
         let terms = self.terms();
-        terms.control().map_err(|why| refused(&why))?;
+        if let Err(why) = terms.control() {
+            return Err(self.reject(Call::PreStart, None, &why).await);
+        }
         for id in ids {
             let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
             let chosen = terms.recheck.held(address, terms.settings.interface);
-            let nodes = chosen.map_err(|why| refused(&why))?.nodes;
-            let same = self.given.check(address, &nodes);
-            same.map_err(|why| refused(&why))?;
+            let ready = chosen.and_then(|chosen| self.given.check(address, &chosen.nodes));
+            if let Err(why) = ready {
+                return Err(self.reject(Call::PreStart, Some(address), &why).await);
+            }
         }
         tracing::debug!(resource = %self.resource, vfs = %listed(ids), "ready");
         Ok(())
@@ -222,9 +244,26 @@ impl PoolBackend {
         self.terms.borrow().clone()
     }
 
+    /// Reports a rejection to the owner, waits for the device list that shows why, and returns the error for the kubelet.
+    async fn reject(
+        &self,
+        call: Call,
+        vf: Option<PciAddress>,
+        why: &RecheckError,
+    ) -> AllocateError {
+        let rejection = Rejection::new(self.pool.clone(), vf, why);
+        let (done, listed) = oneshot::channel();
+        let sent = self.calls.send(CallEvent::Rejected(rejection, done));
+        if sent.is_ok() {
+            // An owner that is busy is not waited for: the list follows later then.
+            let _in_time = timeout(REJECTION_TIMEOUT, listed).await;
+        }
+        AllocateError::refused(chain(why) + advice(call, why))
+    }
+
     /// The nodes with which a VF can be handed out now.
     fn nodes(&self, address: PciAddress, terms: &Terms) -> Result<Vec<FunctionNode>, RecheckError> {
-        let known = self.known(&self.state.borrow(), address);
+        let known = Known::of(&self.state.borrow(), &self.pool, address);
         let PoolSettings { interface, cdi, .. } = terms.settings;
         let Chosen {
             nodes,
@@ -240,19 +279,6 @@ impl PoolBackend {
         described.map_err(|why| RecheckError::Cdi { address, why })?;
         Ok(nodes)
     }
-
-    /// What is known of a VF: perhaps nothing.
-    fn known(&self, state: &NodeState, address: PciAddress) -> Known {
-        let known = state
-            .pools
-            .get(&self.pool)
-            .and_then(|vfs| vfs.get(&address));
-        Known {
-            pf: known.and_then(|vf| vf.pf),
-            index: known.and_then(|vf| vf.index),
-            numa_node: known.and_then(|vf| vf.numa_node),
-        }
-    }
 }
 
 impl Terms {
@@ -265,6 +291,16 @@ impl Terms {
     }
 }
 
+/// What becomes of the pod. A rejected Allocate fails it for good; a rejected container start is retried.
+const fn advice(call: Call, why: &RecheckError) -> &'static str {
+    match (call, why) {
+        (_, RecheckError::Renewed { .. }) => "",
+        (Call::PreStart, _) => "; the kubelet retries until the container can start",
+        _ if why.vf_code().is_some() => "; recreate the pod to get another VF",
+        _ => "; then recreate the pod",
+    }
+}
+
 fn ids(addresses: &[PciAddress]) -> Vec<DeviceId> {
     let texts = addresses.iter().map(PciAddress::to_string);
     texts.filter_map(|text| text.parse().ok()).collect()
@@ -273,10 +309,6 @@ fn ids(addresses: &[PciAddress]) -> Vec<DeviceId> {
 /// A device ID of ours is a PCI address.
 fn address(id: &DeviceId) -> Option<PciAddress> {
     id.as_str().parse().ok()
-}
-
-fn refused(why: &RecheckError) -> AllocateError {
-    AllocateError::refused(chain(why))
 }
 
 fn listed(ids: &[DeviceId]) -> String {

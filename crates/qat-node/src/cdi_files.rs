@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use device_plugin::ResourceName;
-use device_plugin::cdi::SpecDir;
+use device_plugin::cdi::{DirError, SpecDir};
 use passthrough::{Chosen, FunctionNode, Grant, GrantedFunction, cdi_spec};
 use qat_policy::{Inventory, PoolName, VfDrivers};
 use sysfs_pci::PciAddress;
@@ -14,10 +14,13 @@ use vfio_host::{Host, VfioNode, control_node, group_node};
 use crate::journal::{Fact, Weight};
 use crate::pools::{CdiMode, PoolConfig, PoolSettings};
 use crate::text::chain;
-use crate::{NodeSettings, NodeState, resource_name};
+use crate::{NodeSettings, NodeState, Verdict, resource_name, resource_text};
 
 /// Who wrote a file, in the file. It stays the same over versions.
 pub(crate) const WRITER: &str = "qat-plugin";
+
+/// What is wrong with a VF that is not in the file of its pool.
+const NOT_DESCRIBED: &str = "not in the CDI file of its resource yet; retrying";
 
 /// Writes and removes the files, and remembers what is in them.
 ///
@@ -39,7 +42,15 @@ pub struct Described {
     pools: RwLock<BTreeMap<PoolName, Description>>,
 }
 
-type Description = Result<BTreeMap<PciAddress, PathBuf>, String>;
+type Description = Result<BTreeMap<PciAddress, PathBuf>, CdiProblem>;
+
+/// Why a CDI file cannot be written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct CdiProblem {
+    /// `cdi-foreign` or `cdi-not-written`.
+    code: &'static str,
+    text: String,
+}
 
 impl Described {
     /// Whether the file of a pool can be relied on for a VF with these nodes. Where containers are not told of CDI,
@@ -59,20 +70,25 @@ impl Described {
         match (mode, pools.get(pool)) {
             (CdiMode::Off, _) | (CdiMode::Spec, None | Some(Err(_))) => Ok(()),
             (CdiMode::Field, None) => Err("its file is not written yet".to_owned()),
-            (CdiMode::Field, Some(Err(why))) => Err(why.clone()),
+            (CdiMode::Field, Some(Err(problem))) => Err(problem.text.clone()),
             (CdiMode::Spec | CdiMode::Field, Some(Ok(file))) => {
                 let there = nodes.first().map(FunctionNode::container_path);
                 if file.get(&address).map(PathBuf::as_path) == there {
                     Ok(())
                 } else {
-                    Err(
-                        "its file names another node, as the VF was bound anew a moment ago; \
-                         create the pod again"
-                            .to_owned(),
-                    )
+                    Err("the CDI file is out of date because the VF was rebound".to_owned())
                 }
             }
         }
+    }
+
+    /// The pools whose file cannot be written, with the reason.
+    pub(crate) fn failed(&self) -> BTreeMap<PoolName, String> {
+        let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
+        let failed = pools.iter();
+        failed
+            .filter_map(|(pool, file)| Some((pool.clone(), file.as_ref().err()?.text.clone())))
+            .collect()
     }
 
     fn set(&self, pool: &PoolName, description: Description) {
@@ -119,6 +135,43 @@ impl CdiFiles {
     #[must_use]
     pub fn described(&self) -> Arc<Described> {
         Arc::clone(&self.described)
+    }
+
+    /// Whether a file could not be written. What is in the way may go without a uevent.
+    pub(crate) fn waits(&self) -> bool {
+        !self.described.failed().is_empty()
+    }
+
+    /// Why VFs cannot be allocated although a scan finds them healthy: their pool names CDI devices in its answers, and its
+    /// file does not describe them.
+    pub(crate) fn faults(&self, state: &NodeState) -> BTreeMap<PciAddress, Verdict> {
+        let pools = &self.described.pools;
+        let described = pools.read().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = BTreeMap::new();
+        for (pool, vfs) in &state.pools {
+            if self.pools.of(pool).cdi != CdiMode::Field {
+                continue;
+            }
+            let file = described.get(pool);
+            for vf in vfs.keys() {
+                let (code, text) = match file {
+                    Some(Ok(file)) if file.contains_key(vf) => continue,
+                    Some(Err(problem)) => (problem.code, problem.text.as_str()),
+                    Some(Ok(_)) | None => ("cdi-not-written", NOT_DESCRIBED),
+                };
+                faults.insert(*vf, Verdict::unhealthy(code, text.to_owned()));
+            }
+        }
+        faults
+    }
+
+    /// The resources that need a file which cannot be written, with the reason.
+    pub(crate) fn missing(&self) -> BTreeMap<String, String> {
+        let failed = self.described.failed().into_iter();
+        let needed = failed.filter(|(pool, _)| self.pools.of(pool).cdi == CdiMode::Field);
+        needed
+            .map(|(pool, why)| (resource_text(&pool), why))
+            .collect()
     }
 
     /// Brings the files in line with what is advertised, and returns what is worth a line in the log.
@@ -213,11 +266,20 @@ impl CdiFiles {
             },
             settings.owner,
         );
-        let written = spec
-            .map_err(|error| chain(&error))
-            .and_then(|spec| self.dir.write(&spec).map_err(|error| chain(&error)));
-        let written = written.map_err(|why| format!("the CDI file cannot be written: {why}"));
-        let outcome = written.clone().map(drop);
+        let failed = |code, why| CdiProblem {
+            code,
+            text: format!("the CDI file cannot be written: {why}"),
+        };
+        let written = match spec {
+            Ok(spec) => self.dir.write(&spec).map_err(|error| match error {
+                DirError::Foreign { .. } | DirError::Claimed { .. } => {
+                    failed("cdi-foreign", chain(&error))
+                }
+                _ => failed("cdi-not-written", chain(&error)),
+            }),
+            Err(error) => Err(failed("cdi-not-written", chain(&error))),
+        };
+        let outcome = written.as_ref().map(drop).map_err(|why| why.text.clone());
         self.described.set(pool, written.map(|_changed| file));
         outcome
     }

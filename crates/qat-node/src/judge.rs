@@ -63,6 +63,31 @@ pub fn judge(
     NodeState { pools, falls }
 }
 
+/// Turns VFs unhealthy that a scan finds healthy although something else, such as a rejected call, says why they cannot be
+/// allocated. Such a fault does not count as flapping: pods that follow each other quickly must not damp a VF.
+pub(crate) fn overlay(
+    before: &NodeState,
+    after: &mut NodeState,
+    now: Instant,
+    fault: impl Fn(&PoolName, PciAddress) -> Option<Verdict>,
+) {
+    for (pool, vfs) in &mut after.pools {
+        let before = before.pools.get(pool);
+        for (address, vf) in vfs {
+            if vf.verdict != Verdict::Healthy {
+                continue;
+            }
+            let Some(verdict) = fault(pool, *address) else {
+                continue;
+            };
+            let lasting = before.and_then(|vfs| vfs.get(address));
+            let lasting = lasting.filter(|before| verdict.continues(&before.verdict));
+            vf.since = lasting.map_or(now, |before| before.since);
+            vf.verdict = verdict;
+        }
+    }
+}
+
 /// What a judgement is made from.
 struct Judge<'a> {
     look: &'a Look,

@@ -54,6 +54,7 @@ mod probe;
 pub mod provision;
 mod pulse;
 mod recheck;
+mod rejections;
 mod resource;
 mod roots;
 mod runtimes;
@@ -64,7 +65,7 @@ mod wishes;
 
 pub use passthrough::contract;
 
-pub use self::backend::{Given, HandedOut, PoolBackend, Terms};
+pub use self::backend::{CallEvent, Given, HandedOut, PoolBackend, Terms};
 pub use self::calm::Calm;
 pub use self::cdi_files::{CdiFiles, Described};
 pub use self::journal::{Fact, Journal, Weight, facts};
@@ -79,6 +80,7 @@ pub use self::node::{NodeSettings, run};
 pub use self::probe::{Blind, GroupAnswer, NodeProbe, Suspicion, probe};
 pub use self::pulse::Pulse;
 pub use self::recheck::{Known, Recheck, RecheckError};
+pub use self::rejections::{RejectedVf, Rejection};
 pub use self::resource::{RESOURCE_DOMAIN, resource_name, resource_text};
 pub use self::roots::{Roots, RootsError};
 pub use self::runtimes::{Runtime, runtimes};

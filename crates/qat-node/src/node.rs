@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use qat_policy::Rules;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use crate::binding::{KeeperSettings, Report};
 use crate::hints::{Debounce, Expect, Hints, News, Pace, Scope};
 use crate::metrics::BEAT;
 use crate::owner::Owner;
-use crate::{HandedOut, Metrics, Roots, Wishes};
+use crate::{CallEvent, HandedOut, Metrics, Rejection, Roots, Wishes};
 
 /// What to offer, from where, to whom.
 #[derive(Clone, Debug)]
@@ -52,13 +52,13 @@ impl NodeSettings {
 /// VFs that are not bound are bound meanwhile, if [`NodeSettings::binding`] is given. What an earlier process knew of this
 /// boot is read from [`NodeSettings::state_dir`], and what this one knows is written there ([`memory`](crate::memory)).
 pub async fn run(settings: NodeSettings, stop: CancellationToken) {
-    let (handed_out, given) = mpsc::unbounded_channel();
+    let (call, calls) = mpsc::unbounded_channel();
     let (report, reports) = mpsc::unbounded_channel();
     let mut wishes = settings.wishes.clone();
     wishes.mark_unchanged();
-    let mut owner = Owner::new(&settings, handed_out, report);
+    let mut owner = Owner::new(&settings, call, report);
     let mut inbox = Inbox {
-        handed_out: given,
+        calls,
         reports,
         wishes: Some(wishes),
         hints: Hints::new(&settings.roots),
@@ -66,13 +66,23 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
         next_look: Instant::now(),
     };
     while let Some(event) = stop
-        .run_until_cancelled(inbox.next(owner.pulse.due(), owner.leaks.due()))
+        .run_until_cancelled(inbox.next(&owner.deadlines()))
         .await
     {
         settings.metrics.beat();
         match event {
             Event::Idle => continue,
             Event::HandedOut(given) => owner.ledger.answered(&given.pool, &given.vfs, given.at),
+            Event::Rejected(rejection, listed) => {
+                let scope = owner.rejections.record(rejection, Instant::now());
+                owner.turn(&scope).await;
+                // The call may have ended meanwhile.
+                let _waits = listed.send(());
+            }
+            Event::Recheck => {
+                let scope = owner.recheck_rejected(Instant::now());
+                owner.turn(&scope).await;
+            }
             Event::Bound(report) => {
                 owner.bound(report);
                 owner.turn(&Scope::everything()).await;
@@ -106,6 +116,7 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
                     owner.pulse.recovers(function, recovery, Instant::now());
                 }
                 stop.run_until_cancelled(owner.ask()).await;
+                owner.rejections.hint(&scope, Instant::now());
                 owner.turn(&scope).await;
                 inbox.debounce.looked();
                 // A look at a part is no reason to put off the next at everything.
@@ -117,6 +128,11 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
                     inbox.next_look = Instant::now() + settings.pace.pause(expect);
                 }
             }
+        }
+        let expect = owner.expect();
+        if expect.waiting {
+            let soon = Instant::now() + settings.pace.pause(expect);
+            inbox.next_look = inbox.next_look.min(soon);
         }
         if let Some(due) = owner.due() {
             inbox.next_look = inbox.next_look.min(due);
@@ -132,6 +148,10 @@ pub async fn run(settings: NodeSettings, stop: CancellationToken) {
 enum Event {
     /// VFs were handed out.
     HandedOut(HandedOut),
+    /// A call of the kubelet was rejected; it waits for the device list.
+    Rejected(Rejection, oneshot::Sender<()>),
+    /// It is time to re-check a VF that a call was rejected for.
+    Recheck,
     /// VFs were bound, or could not be.
     Bound(Report),
     /// The operator wishes for something else.
@@ -146,9 +166,19 @@ enum Event {
     Due,
 }
 
+/// When the owner wants to act without an event.
+pub(crate) struct Deadlines {
+    /// The next check of a PF.
+    pub(crate) pulse: Option<Instant>,
+    /// The next re-check of a rejected VF.
+    pub(crate) recheck: Option<Instant>,
+    /// The next check for leaked VFs.
+    pub(crate) survey: Instant,
+}
+
 /// Where events come from. The owner has a sender of each channel itself, so that none ever ends.
 struct Inbox {
-    handed_out: mpsc::UnboundedReceiver<HandedOut>,
+    calls: mpsc::UnboundedReceiver<CallEvent>,
     reports: mpsc::UnboundedReceiver<Report>,
     /// None when nobody can change them any more.
     wishes: Option<watch::Receiver<Arc<Wishes>>>,
@@ -160,13 +190,22 @@ struct Inbox {
 
 impl Inbox {
     /// Waits for the next event. What was handed out comes first: the look is to know of it.
-    async fn next(&mut self, pulse: Option<Instant>, survey: Instant) -> Event {
+    async fn next(&mut self, deadlines: &Deadlines) -> Event {
+        let Deadlines {
+            pulse,
+            recheck,
+            survey,
+        } = *deadlines;
         loop {
             let due = self.debounce.due().unwrap_or(self.next_look);
             let pulse_due = pulse.unwrap_or(self.next_look);
+            let recheck_due = recheck.unwrap_or(self.next_look);
             tokio::select! {
                 biased;
-                Some(given) = self.handed_out.recv() => return Event::HandedOut(given),
+                Some(call) = self.calls.recv() => return match call {
+                    CallEvent::Allocated(given) => Event::HandedOut(given),
+                    CallEvent::Rejected(rejection, listed) => Event::Rejected(rejection, listed),
+                },
                 Some(report) = self.reports.recv() => return Event::Bound(report),
                 changed = changed(&mut self.wishes), if self.wishes.is_some() => match changed {
                     Some(wishes) => return Event::Wishes(wishes),
@@ -174,6 +213,7 @@ impl Inbox {
                 },
                 () = sleep_until(due.min(self.next_look)) => return Event::Due,
                 () = sleep_until(pulse_due), if pulse.is_some() => return Event::Pulse,
+                () = sleep_until(recheck_due), if recheck.is_some() => return Event::Recheck,
                 () = sleep_until(survey) => return Event::Survey,
                 () = sleep(BEAT) => return Event::Idle,
                 () = self.hints.next() => self.debounce.hint(Instant::now()),

@@ -19,16 +19,18 @@ use tracing::{Span, debug, error, info, instrument, warn};
 use crate::binding::{Keeper, Report};
 use crate::hints::{Expect, Scope};
 use crate::journal::{Fact, Journal, Weight, facts};
-use crate::judge::doubtful;
+use crate::judge::{doubtful, overlay};
 use crate::labels::Labels;
 use crate::leaks::Leaks;
 use crate::memory::{AnswerMemory, Clock, LeakMemory, Memory, PfMemory, Scribe, VfMemory};
+use crate::node::Deadlines;
 use crate::pools::PoolConfig;
+use crate::rejections::Rejections;
 use crate::selected::remarks;
 use crate::text::chain;
 use crate::{
-    Calm, CdiFiles, Given, HandedOut, Ledger, Look, Looker, Metrics, NodeSettings, NodeState,
-    PoolBackend, Pulse, Recheck, Roots, Terms, Wishes, judge, resource_name,
+    CallEvent, Calm, CdiFiles, Given, Known, Ledger, Look, Looker, Metrics, NodeSettings,
+    NodeState, PoolBackend, Pulse, Recheck, Roots, Terms, Wishes, judge, resource_name,
 };
 
 /// How long open streams and calls may take to end after a stop.
@@ -46,6 +48,7 @@ pub(crate) struct Owner {
     pub(crate) pulse: Pulse,
     pub(crate) ledger: Ledger,
     pub(crate) leaks: Leaks,
+    pub(crate) rejections: Rejections,
     looker: Looker,
     journal: Journal,
     /// What the last look failed with, so that it is said once.
@@ -73,7 +76,7 @@ pub(crate) struct Owner {
     metrics: Arc<Metrics>,
     roots: Roots,
     pods: Pods,
-    handed_out: mpsc::UnboundedSender<HandedOut>,
+    calls: mpsc::UnboundedSender<CallEvent>,
     keeper: Option<Keeper>,
     /// Keeps the channel of reports open where there is no keeper.
     _reports: mpsc::UnboundedSender<Report>,
@@ -88,11 +91,11 @@ struct OpenPool {
 }
 
 impl Owner {
-    /// Has looked at nothing yet, and knows what an earlier process has written down. What is handed out and bound is told
-    /// to the two channels.
+    /// Creates an owner before its first scan, with the state that an earlier process has saved. `calls` and `reports` carry how
+    /// calls are answered and what is bound.
     pub(crate) fn new(
         settings: &NodeSettings,
-        handed_out: mpsc::UnboundedSender<HandedOut>,
+        calls: mpsc::UnboundedSender<CallEvent>,
         reports: mpsc::UnboundedSender<Report>,
     ) -> Self {
         let NodeSettings {
@@ -110,6 +113,7 @@ impl Owner {
             pulse: Pulse::new(roots, wishes.health, state_dir),
             ledger: Ledger::default(),
             leaks: Leaks::new(now),
+            rejections: Rejections::default(),
             journal: Journal::default(),
             blind: None,
             stirred: now,
@@ -130,7 +134,7 @@ impl Owner {
             roots: roots.clone(),
             wishes,
             pods: roots.pods(),
-            handed_out,
+            calls,
             keeper: keeper.map(|settings| Keeper::new(settings, reports.clone())),
             _reports: reports,
         };
@@ -247,6 +251,35 @@ impl Owner {
         }
     }
 
+    /// When to act without an event.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        Deadlines {
+            pulse: self.pulse.due(),
+            recheck: self.rejections.due(),
+            survey: self.leaks.due(),
+        }
+    }
+
+    /// Re-checks the rejected VFs that are due, and returns those that passed: a scan has to see them too. One that a pod
+    /// has may be open.
+    pub(crate) fn recheck_rejected(&mut self, now: Instant) -> Scope {
+        let mut passed = Scope::default();
+        for (vf, pool) in self.rejections.overdue(now) {
+            let interface = self.config.of(&pool).interface;
+            let result = if self.ledger.is_held(vf) {
+                self.recheck.held(vf, interface)
+            } else {
+                let known = Known::of(&self.publish.borrow(), &pool, vf);
+                self.recheck.vf(vf, &pool, &known, interface)
+            };
+            if result.is_ok() {
+                passed.add(Scope::function(vf));
+            }
+            self.rejections.rechecked(vf, result.map(drop), now);
+        }
+        passed
+    }
+
     /// When time alone changes a verdict.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.publish.borrow().due(Instant::now())
@@ -270,7 +303,7 @@ impl Owner {
         let binds = self.keeper.as_ref().is_some_and(Keeper::waits);
         let pods = self.publish.borrow().waits_for_pods();
         Expect {
-            waiting: binds || pods || self.blind.is_some(),
+            waiting: binds || pods || self.blind.is_some() || self.cdi.waits(),
             stirred: self.stirred.elapsed() < SETTLING,
             hearing: false,
         }
@@ -320,15 +353,22 @@ impl Owner {
         self.ledger
             .see(self.looker.open(&doubtful(&before, &look, &self.ledger)));
         let now = Instant::now();
-        let after = judge(&before, &look, &self.ledger, self.calm, now);
+        let mut after = judge(&before, &look, &self.ledger, self.calm, now);
+        self.rejections.scanned(&look, &after);
+        // Before the kubelet gets the list: a pod may follow at once.
+        let cdi_facts = self.cdi.tend(&look.inventory, &after);
+        let undescribed = self.cdi.faults(&after);
+        overlay(&before, &mut after, now, |pool, vf| {
+            let rejected = self.rejections.verdict(pool, vf);
+            rejected.or_else(|| undescribed.get(&vf)).cloned()
+        });
         let mut facts = facts(&look, &after, &self.ledger);
+        facts.extend(cdi_facts);
         facts.extend(self.pulse.complaints().map(|text| Fact {
             weight: Weight::Warning,
             text,
         }));
         facts.extend(remarks(&look.inventory, self.config.selected()));
-        // Before the kubelet hears of a VF: a pod may follow at once.
-        facts.extend(self.cdi.tend(&look.inventory, &after));
         facts.extend(self.labels.tend(&look.inventory, &after));
         self.journal.write(facts);
         if after != **self.publish.borrow() {
@@ -339,6 +379,7 @@ impl Owner {
         let eligible = look.inventory.offered().map(|(vf, _)| vf.address);
         self.entering = eligible.filter(|vf| !known.contains(vf)).collect();
         self.metrics.judged(&after, self.leaks.found().len());
+        self.metrics.described(self.cdi.missing());
         self.update_pools(&after).await;
         if let Some(keeper) = &mut self.keeper {
             keeper.tend(&look.inventory, &self.ledger, Instant::now());
@@ -361,6 +402,19 @@ impl Owner {
     }
 
     async fn update_pools(&mut self, state: &NodeState) {
+        // Lists first: to end a pool may take a while.
+        for (pool, open) in &self.pools {
+            if let (Some(open), true) = (open, state.pools.contains_key(pool)) {
+                let devices = state.device_set(pool, self.config.of(pool).topology);
+                open.devices.send_if_modified(|listed| {
+                    let differ = **listed != devices;
+                    if differ {
+                        *listed = Arc::new(devices);
+                    }
+                    differ
+                });
+            }
+        }
         let gone: Vec<PoolName> = self
             .pools
             .keys()
@@ -375,16 +429,10 @@ impl Owner {
             }
         }
         for pool in state.pools.keys() {
-            let devices = Arc::new(state.device_set(pool, self.config.of(pool).topology));
-            match self.pools.get(pool) {
-                None => {
-                    let open = self.open_pool(pool, devices);
-                    self.pools.insert(pool.clone(), open);
-                }
-                Some(Some(open)) if *open.devices.borrow() != devices => {
-                    open.devices.send_replace(devices);
-                }
-                Some(_) => {}
+            if !self.pools.contains_key(pool) {
+                let devices = Arc::new(state.device_set(pool, self.config.of(pool).topology));
+                let open = self.open_pool(pool, devices);
+                self.pools.insert(pool.clone(), open);
             }
         }
     }
@@ -416,7 +464,7 @@ impl Owner {
                 given: Arc::clone(&self.given),
                 state: self.publish.subscribe(),
                 devices: list,
-                handed_out: self.handed_out.clone(),
+                calls: self.calls.clone(),
             };
             let offered = self.supervisor.offer(resource, Arc::new(backend));
             offered.map_err(|error| chain(&error))

@@ -12,8 +12,8 @@ use qat_policy::{
 use sysfs_pci::{AttrError, IommuGroupId, NumaNode, PciAddress, PciId, VfIndex};
 use vfio_host::{Host, NodeError, Refusal, UioRefusal, VfioNode};
 
-use crate::Roots;
 use crate::text::chain;
+use crate::{NodeState, Roots};
 
 /// Asks the machine about single VFs, now.
 ///
@@ -37,6 +37,18 @@ pub struct Known {
     pub index: Option<VfIndex>,
     /// Its NUMA node.
     pub numa_node: Option<NumaNode>,
+}
+
+impl Known {
+    /// What a state knows of a VF: perhaps nothing.
+    pub(crate) fn of(state: &NodeState, pool: &PoolName, vf: PciAddress) -> Self {
+        let vf = state.pools.get(pool).and_then(|vfs| vfs.get(&vf));
+        vf.map_or_else(Self::default, |vf| Self {
+            pf: vf.pf,
+            index: vf.index,
+            numa_node: vf.numa_node,
+        })
+    }
 }
 
 /// Why a VF cannot be handed out. The text ends up in `kubectl describe pod`.
@@ -137,6 +149,42 @@ pub enum RecheckError {
         /// The attribute and what the kernel said.
         source: AttrError,
     },
+}
+
+impl RecheckError {
+    /// The short code of a problem that lies in the VF, its group or its PF; `None` for one of the host, of a file or of
+    /// one container, which says nothing about the VF. See [`Verdict::Unhealthy`](crate::Verdict::Unhealthy).
+    #[must_use]
+    pub const fn vf_code(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NotOurs { .. } => "gone",
+            Self::Unusable(refusal) => match refusal {
+                Refusal::Gone { .. } => "gone",
+                Refusal::NoDriver { .. } => "not-bound",
+                Refusal::WrongDriver { .. } => "foreign-driver",
+                Refusal::NoGroup { .. } => "no-iommu-group",
+                Refusal::NotViable { .. } => "group-blocked",
+                Refusal::InUse { .. } => "in-use",
+                Refusal::GroupInUse { .. } => "group-in-use",
+                Refusal::Node { .. } => "node",
+                _ => "unreadable",
+            },
+            Self::UnusableUio(refusal) => match refusal {
+                UioRefusal::Gone { .. } => "gone",
+                UioRefusal::NoDriver { .. } => "not-bound",
+                UioRefusal::WrongDriver { .. } => "foreign-driver",
+                UioRefusal::Node { .. } => "uio-node",
+                _ => "unreadable",
+            },
+            Self::Cdev { .. } => "node",
+            Self::PfTrouble { reason, .. } => reason.code(),
+            Self::LostPf { .. } => "no-pf-link",
+            Self::Moved { .. } => "moves",
+            Self::Services { .. } => "services",
+            Self::Read { .. } => "unreadable",
+            Self::Renewed { .. } | Self::Cdi { .. } | Self::Control { .. } => return None,
+        })
+    }
 }
 
 impl Recheck {

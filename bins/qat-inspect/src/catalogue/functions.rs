@@ -362,4 +362,23 @@ pub(super) const FUNCTIONS: &[Entry] = &[
             "`health` in the plugin's configuration changes the bound",
         ],
     },
+    Entry {
+        number: 35,
+        code: "in-use",
+        severity: Warning,
+        title: "A process opened a VF that is allocated to no pod, so the plugin rejected a pod.",
+        why: "VFIO gives an IOMMU group to one owner. The VF stays unhealthy until a re-check finds it closed.",
+        steps: &["find the process, and end it", "$ qat-inspect show ADDRESS"],
+    },
+    Entry {
+        number: 36,
+        code: "group-in-use",
+        severity: Warning,
+        title: "A process opened another function of the VF's IOMMU group, so the plugin rejected a pod.",
+        why: "VFIO gives an IOMMU group to one owner. The VF stays unhealthy until a re-check finds the group closed.",
+        steps: &[
+            "find the process, and end it",
+            "$ qat-inspect groups; qat-inspect show ADDRESS",
+        ],
+    },
 ];

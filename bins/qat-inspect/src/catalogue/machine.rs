@@ -288,4 +288,28 @@ pub(super) const MACHINE: &[Entry] = &[
             "$ kubectl rollout restart daemonset NAME",
         ],
     },
+    Entry {
+        number: 82,
+        code: "cdi-foreign",
+        severity: Error,
+        title: "A CDI file of another writer describes the resource of a VF.",
+        why: "With `cdi: field` an Allocate response names CDI devices. Two files for one resource are a conflict for runtimes, so its VFs \
+              are unhealthy until the other file is removed. The plugin retries every 5 s.",
+        steps: &[
+            "remove the file that the finding names, or rename the resource",
+            "$ grep -l qat.intel.com /etc/cdi/* /var/run/cdi/*",
+        ],
+    },
+    Entry {
+        number: 85,
+        code: "cdi-not-written",
+        severity: Error,
+        title: "The CDI file of a resource cannot be written.",
+        why: "With `cdi: field` an Allocate response names CDI devices, which runtimes find in this file. Its VFs are unhealthy until the \
+              file is written. The plugin retries every 5 s.",
+        steps: &[
+            "mount the CDI directory into the plugin's pod, writable, and make room on its file system",
+            "$ ls -ld /var/run/cdi; df /var/run/cdi",
+        ],
+    },
 ];

@@ -6,7 +6,7 @@ mod labels;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use device_plugin::{AllocateError, Call, DeviceSet, Health, Observer, ResourceName, State};
@@ -68,6 +68,8 @@ pub struct Metrics {
     errors: Current<PfErrors, Counter>,
     states: OnceLock<watch::Receiver<BTreeMap<ResourceName, State>>>,
     looked: AtomicBool,
+    /// The resources that need a CDI file which cannot be written, with the reason.
+    missing_cdi_files: Mutex<BTreeMap<String, String>>,
     started: Instant,
     /// When the owner last came by, in milliseconds since the start.
     beat: AtomicU64,
@@ -115,6 +117,7 @@ impl Metrics {
             errors: Current::default(),
             states: OnceLock::new(),
             looked: AtomicBool::new(false),
+            missing_cdi_files: Mutex::default(),
             started: Instant::now(),
             beat: AtomicU64::new(0),
         };
@@ -259,8 +262,8 @@ impl Metrics {
         }
     }
 
-    /// Whether everything that there is to offer is offered: the machine was looked at, and the kubelet listens to each
-    /// resource.
+    /// Whether everything that can be advertised is advertised: the first scan is done, the kubelet watches each resource,
+    /// and the CDI files that Allocate responses refer to are written.
     ///
     /// # Errors
     ///
@@ -269,19 +272,32 @@ impl Metrics {
         if !self.looked.load(Ordering::Relaxed) {
             return Err("the machine was not looked at yet".to_owned());
         }
-        let Some(states) = self.states.get() else {
-            return Ok(());
-        };
-        let states = states.borrow();
-        let not = states.iter().filter(|(_, state)| !state.is_serving());
-        let lines: Vec<String> = not
-            .map(|(resource, state)| format!("{resource}: {state}"))
+        let files = self.missing_cdi_files();
+        let mut lines: Vec<String> = files
+            .iter()
+            .map(|(resource, why)| format!("{resource}: {why}"))
             .collect();
+        if let Some(states) = self.states.get() {
+            let states = states.borrow();
+            let not = states.iter().filter(|(_, state)| !state.is_serving());
+            lines.extend(not.map(|(resource, state)| format!("{resource}: {state}")));
+        }
         if lines.is_empty() {
             Ok(())
         } else {
             Err(lines.join("\n"))
         }
+    }
+
+    fn missing_cdi_files(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.missing_cdi_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records the resources that need a CDI file which cannot be written, with the reason.
+    pub(crate) fn described(&self, missing: BTreeMap<String, String>) {
+        *self.missing_cdi_files() = missing;
     }
 
     /// The owner comes by.

@@ -39,7 +39,7 @@ pub(crate) fn backend_with(
         given: Arc::<Given>::default(),
         state: watch::Sender::new(Arc::new(state)).subscribe(),
         devices: watch::Sender::new(Arc::new(devices)).subscribe(),
-        handed_out: mpsc::unbounded_channel().0,
+        calls: mpsc::unbounded_channel().0,
     }
 }
 

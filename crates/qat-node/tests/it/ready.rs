@@ -310,7 +310,7 @@ async fn an_answer_names_what_the_file_says_or_is_none() {
     let other = filed.site.node.vfs()[1];
     swap(&filed.site, vf, other);
     let reason = sentence(backend.allocate(&[id(vf)]).await);
-    assert!(reason.contains("its file names another node"), "{reason}");
+    assert!(reason.contains("the CDI file is out of date"), "{reason}");
     filed.tend();
     backend.allocate(&[id(vf)]).await.unwrap();
 }
