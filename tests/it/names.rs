@@ -34,7 +34,7 @@ async fn restarted(scene: &Scene, daemon: Daemon, args: &[&str]) -> Daemon {
 }
 
 #[tokio::test]
-async fn after_a_rename_what_a_pod_holds_is_refused_until_the_pod_is_gone() {
+async fn renamed_vf_keeps_its_old_name_until_its_pod_is_gone() {
     let scene = two_spellings().await;
     let daemon = scene.daemon(&["--resource-names=as-read"]).unwrap();
     scene
@@ -50,14 +50,15 @@ async fn after_a_rename_what_a_pod_holds_is_refused_until_the_pod_is_gone() {
         .wait_for(CANONICAL, free(62), DEADLINE)
         .await
         .unwrap();
-    assert_eq!(view.capacity, 64);
+    assert_eq!(view.capacity, 62);
     assert_eq!(view.lists_received, 1, "the first list knows already");
     let mut held = vm.devices[AS_READ].clone();
     held.sort_unstable();
-    let sick = view.devices.iter().filter(|device| !device.healthy);
-    assert!(sick.map(|device| &device.id).eq(&held), "{held:?}");
+    let old = scene.kubelet.wait_for(AS_READ, free(0), DEADLINE);
+    let old = old.await.unwrap();
+    assert!(old.devices.iter().map(|device| &device.id).eq(&held));
     daemon
-        .logged("holds it as qat.intel.com/dc-sym", DEADLINE)
+        .logged("it moves to pool `sym-dc`", DEADLINE)
         .await
         .unwrap();
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use node_sim::{Heartbeat, Machine, Profile, ResourceView};
+use node_sim::{Heartbeat, Machine, Profile, ResourceView, Restart};
 use serde_json::Value;
 use tests::{DEADLINE, Scene};
 use tokio::time::{interval, timeout};
@@ -154,4 +154,44 @@ async fn a_vf_that_is_open_although_no_pod_holds_it_is_not_given_away() {
     kubelet.wait_for(CY, healthy(32), patience).await.unwrap();
     let log = scene.end(daemon).await.unwrap();
     assert!(log.contains("it is open although no pod holds it"), "{log}");
+}
+
+/// A pod keeps the name under which it got its VF, as after a reload. What the plugin has saved is not needed for it.
+#[tokio::test]
+async fn old_name_is_served_after_a_restart_while_a_pod_has_its_vf() {
+    for saved in [true, false] {
+        let scene = scene().await;
+        let kubelet = &scene.kubelet;
+        let daemon = scene.daemon(&[]).unwrap();
+        kubelet.wait_for(CY, healthy(32), DEADLINE).await.unwrap();
+        let pod = kubelet.admit([(CY, 1)]).await.unwrap();
+        scene.end(daemon).await.unwrap();
+        if !saved {
+            fs::remove_file(file(&scene)).unwrap();
+        }
+
+        let config = scene.node.root().join("config.yaml");
+        fs::write(&config, "version: 1\npools: [{ pool: cy, name: fast }]\n").unwrap();
+        let config = format!("--config={}", config.display());
+        let daemon = scene.daemon(&[&config]).unwrap();
+        let fast = "qat.intel.com/fast";
+        kubelet.wait_for(fast, healthy(31), DEADLINE).await.unwrap();
+        let view = kubelet.wait_for(CY, healthy(0), DEADLINE).await.unwrap();
+        assert_eq!(view.capacity, 1);
+        kubelet.restart_container(&pod).await.unwrap();
+        kubelet
+            .restart(Restart::WipeSockets, Duration::ZERO)
+            .await
+            .unwrap();
+        kubelet.wait_for(CY, healthy(0), DEADLINE).await.unwrap();
+        kubelet.restart_container(&pod).await.unwrap();
+        assert!(kubelet.delete(&pod));
+        kubelet
+            .wait_for(fast, healthy(32), 3 * DEADLINE)
+            .await
+            .unwrap();
+        let gone = |view: &ResourceView| !view.streaming;
+        kubelet.wait_for(CY, gone, DEADLINE).await.unwrap();
+        scene.end(daemon).await.unwrap();
+    }
 }

@@ -142,7 +142,7 @@ impl DevicePlugin for PoolBackend {
 
     async fn allocate(&self, ids: &[DeviceId]) -> Result<ContainerEdits, AllocateError> {
         let terms = self.terms();
-        let control = match terms.control() {
+        let control = match terms.control(terms.settings.interface) {
             Ok(control) => control,
             Err(why) => return Err(self.reject(Call::Allocate, None, &why).await),
         };
@@ -176,12 +176,15 @@ impl DevicePlugin for PoolBackend {
     /// `drivers/vfio/pci/vfio_pci_core.c`).
     async fn pre_start(&self, ids: &[DeviceId]) -> Result<(), AllocateError> {
         let terms = self.terms();
-        if let Err(why) = terms.control() {
-            return Err(self.reject(Call::PreStart, None, &why).await);
-        }
         for id in ids {
             let address = address(id).ok_or_else(|| AllocateError::Unknown { id: id.clone() })?;
-            let chosen = terms.recheck.held(address, terms.settings.interface);
+            // As it was allocated, whatever the configuration says now: the container gets the same nodes again.
+            let given = self.given.interface(address);
+            let interface = given.unwrap_or(terms.settings.interface);
+            if let Err(why) = terms.control(interface) {
+                return Err(self.reject(Call::PreStart, None, &why).await);
+            }
+            let chosen = terms.recheck.held(address, interface);
             let ready = chosen.and_then(|chosen| self.given.check(address, &chosen.nodes));
             if let Err(why) = ready {
                 return Err(self.reject(Call::PreStart, Some(address), &why).await);
@@ -215,6 +218,21 @@ impl Given {
             let paths = function.nodes.iter().map(host_path);
             given.insert(function.address, paths.collect());
         }
+    }
+
+    /// The interface by which a VF was allocated, as its nodes show it. `None` if no allocation is recorded.
+    pub(crate) fn interface(&self, address: PciAddress) -> Option<VfioInterface> {
+        let given = self.lock();
+        let nodes = given.get(&address)?;
+        let character_device =
+            |path: &&PathBuf| path.parent().is_some_and(|dir| dir.ends_with("devices"));
+        let character_devices = nodes.iter().filter(character_device).count();
+        Some(match (character_devices, nodes.len() - character_devices) {
+            (0, 0) => VfioInterface::None,
+            (0, _) => VfioInterface::Group,
+            (_, 0) => VfioInterface::Cdev,
+            (_, _) => VfioInterface::Both,
+        })
     }
 
     /// Whether a VF still has the nodes with which it was given.
@@ -283,8 +301,8 @@ impl PoolBackend {
 
 impl Terms {
     /// The control node. A container that gets no nodes does without, and one that gets character devices can.
-    fn control(&self) -> Result<Option<VfioNode>, RecheckError> {
-        match self.settings.interface {
+    fn control(&self, interface: VfioInterface) -> Result<Option<VfioNode>, RecheckError> {
+        match interface {
             VfioInterface::Group | VfioInterface::Both => self.recheck.control(),
             VfioInterface::Cdev | VfioInterface::None => Ok(self.recheck.control().ok().flatten()),
         }

@@ -14,7 +14,7 @@ use vfio_host::{Host, VfioNode, control_node, group_node};
 use crate::journal::{Fact, Weight};
 use crate::pools::{CdiMode, PoolConfig, PoolSettings};
 use crate::text::chain;
-use crate::{NodeSettings, NodeState, Verdict, resource_name, resource_text};
+use crate::{Ledger, NodeSettings, NodeState, Verdict, resource_name, resource_text};
 
 /// Who wrote a file, in the file. It stays the same over versions.
 pub(crate) const WRITER: &str = "qat-plugin";
@@ -32,8 +32,10 @@ pub struct CdiFiles {
     wanted: VfDrivers,
     pools: Arc<PoolConfig>,
     described: Arc<Described>,
-    /// Files of pools that went away between two lives of the plugin were removed.
-    swept: bool,
+    /// Whether there may be files of ours that no pool needs any more: at the start those of an earlier process.
+    obsolete: bool,
+    /// Whether one of them waits until no pod has a VF of its resource.
+    allocated: bool,
 }
 
 /// What the files say, for those who hand out: by pool, the node of each VF, or why there is no file.
@@ -96,13 +98,12 @@ impl Described {
         pools.insert(pool.clone(), description);
     }
 
-    /// The pools whose files were written, or could not be, and that `keep` does not name.
-    fn forget_all_but(&self, keep: &BTreeSet<&PoolName>) -> Vec<PoolName> {
+    /// Forgets the pools that `keep` does not name, and returns whether there were any.
+    fn forget_all_but(&self, keep: &BTreeSet<&PoolName>) -> bool {
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = pools.keys().filter(|pool| !keep.contains(pool)).cloned();
-        let gone: Vec<PoolName> = gone.collect();
+        let before = pools.len();
         pools.retain(|pool, _| keep.contains(pool));
-        gone
+        pools.len() < before
     }
 }
 
@@ -122,7 +123,8 @@ impl CdiFiles {
             wanted: wishes.rules.drivers.clone(),
             pools: Arc::clone(&wishes.pools),
             described: Arc::default(),
-            swept: false,
+            obsolete: true,
+            allocated: false,
         }
     }
 
@@ -174,11 +176,22 @@ impl CdiFiles {
             .collect()
     }
 
+    /// Whether a file waits until no pod has a VF of its resource.
+    pub(crate) const fn waits_for_pods(&self) -> bool {
+        self.allocated
+    }
+
     /// Brings the files in line with what is advertised, and returns what is worth a line in the log.
     ///
     /// A VF stays in its file for as long as it is advertised and has a node, healthy or not: the container that holds
-    /// it may be started again. Where no VF of a pool has a node the file is left as it was.
-    pub fn tend(&mut self, inventory: &Inventory, state: &NodeState) -> BTreeSet<Fact> {
+    /// it may be started again. Where no VF of a pool has a node the file is left as it was. So is the file of a pool that
+    /// lost CDI or its name, until no pod has a VF of its resource: the kubelet gives a container its old answer again.
+    pub fn tend(
+        &mut self,
+        inventory: &Inventory,
+        state: &NodeState,
+        ledger: &Ledger,
+    ) -> BTreeSet<Fact> {
         let mut facts = BTreeSet::new();
         let mut say = |text| {
             facts.insert(Fact {
@@ -218,7 +231,9 @@ impl CdiFiles {
                 }
             }
         }
-        self.remove(&with_file, state).into_iter().for_each(say);
+        self.remove(&with_file, state, ledger)
+            .into_iter()
+            .for_each(say);
         facts
     }
 
@@ -288,25 +303,42 @@ impl CdiFiles {
         control_node(&self.host.dev).ok()
     }
 
-    /// Removes files of pools that are no more or have no CDI any more: once those of an earlier life, then those of
-    /// this one. Returns what did not work.
-    fn remove(&mut self, with_file: &BTreeSet<&PoolName>, state: &NodeState) -> Vec<String> {
-        let gone = self.described.forget_all_but(with_file);
-        let failed = |why: String| format!("a CDI file that is of no use any more stays: {why}");
-        let resources = gone.iter().filter_map(|pool| resource_name(pool).ok());
-        let removed = resources.filter_map(|resource| self.dir.remove(&resource).err());
-        let mut problems: Vec<String> = removed.map(|error| failed(chain(&error))).collect();
-        // Without a pool nobody knows yet what this node has.
-        if !self.swept && !state.pools.is_empty() {
-            self.swept = true;
-            let kept: Vec<ResourceName> = with_file
-                .iter()
-                .filter_map(|pool| resource_name(pool).ok())
-                .collect();
-            let swept = self.dir.retain(&kept);
-            problems.extend(swept.err().map(|error| failed(chain(&error))));
+    /// Removes files of pools that are gone or have no CDI any more, but for those whose VFs a pod may have. Returns what
+    /// did not work.
+    fn remove(
+        &mut self,
+        with_file: &BTreeSet<&PoolName>,
+        state: &NodeState,
+        ledger: &Ledger,
+    ) -> Option<String> {
+        self.obsolete |= self.described.forget_all_but(with_file);
+        // Before the first pool it is not known what this node has.
+        if !self.obsolete || state.pools.is_empty() {
+            return None;
         }
-        problems
+        let needed = with_file.iter().filter_map(|pool| resource_name(pool).ok());
+        let mut kept: BTreeSet<ResourceName> = needed.collect();
+        let Some(allocated) = ledger.resources() else {
+            // Whether a pod has one of their VFs is not known yet.
+            return None;
+        };
+        let described = |resource: &ResourceName| {
+            !kept.contains(resource) && self.dir.file(resource).symlink_metadata().is_ok()
+        };
+        let allocated: Vec<ResourceName> = allocated.into_iter().filter(described).collect();
+        self.allocated = !allocated.is_empty();
+        kept.extend(allocated);
+        let kept: Vec<ResourceName> = kept.into_iter().collect();
+        match self.dir.retain(&kept) {
+            Ok(_) => {
+                self.obsolete = self.allocated;
+                None
+            }
+            Err(error) => Some(format!(
+                "cannot remove an obsolete CDI file: {}",
+                chain(&error)
+            )),
+        }
     }
 }
 

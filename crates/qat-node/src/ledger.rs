@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use device_plugin::ResourceName;
 use device_plugin::pods::{PodView, Source};
 use qat_policy::PoolName;
 use sysfs_pci::PciAddress;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use vfio_host::bind::Claim;
 
 use crate::leaks::Leak;
+use crate::resource::pool_of;
 use crate::resource_text;
 
 /// How long a VF counts as held after it was handed out, whatever the kubelet says. It writes down
@@ -76,6 +78,22 @@ impl Ledger {
     pub(crate) fn knows_the_pods(&self) -> bool {
         let view = self.view.as_ref();
         view.is_some_and(|view| view.settled && !matches!(view.source, Source::Nobody { .. }))
+    }
+
+    /// The resources of this plugin of which a pod has a device, or may have one soon. `None` while that is not known.
+    pub(crate) fn resources(&self) -> Option<BTreeSet<ResourceName>> {
+        let view = self.view.as_ref().filter(|_| self.knows_the_pods())?;
+        let held = view.holdings.iter().map(|(_, resource, _)| resource);
+        let ours = held.filter(|resource| pool_of(resource).is_some());
+        let recent = self.answers.values().map(|answer| answer.resource.as_str());
+        let all: BTreeSet<&str> = ours.chain(recent).collect();
+        Some(all.into_iter().filter_map(|one| one.parse().ok()).collect())
+    }
+
+    /// The VFs that pods have under a name of this plugin, each with the pool of that name.
+    pub(crate) fn allocated(&self) -> impl Iterator<Item = (PciAddress, PoolName)> {
+        let holdings = self.view.iter().flat_map(|view| view.holdings.iter());
+        holdings.filter_map(|(id, resource, _)| Some((id.parse().ok()?, pool_of(resource)?)))
     }
 
     /// Whether a pod holds a VF, or may soon as it was just handed out.

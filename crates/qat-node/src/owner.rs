@@ -22,7 +22,7 @@ use crate::journal::{Fact, Journal, Weight, facts};
 use crate::judge::{doubtful, overlay};
 use crate::labels::Labels;
 use crate::leaks::Leaks;
-use crate::memory::{AnswerMemory, Clock, LeakMemory, Memory, PfMemory, Scribe, VfMemory};
+use crate::memory::{AnswerMemory, Clock, LeakMemory, Memory, PfMemory, Scribe, VfMemory, adopt};
 use crate::node::Deadlines;
 use crate::pools::PoolConfig;
 use crate::rejections::Rejections;
@@ -61,6 +61,8 @@ pub(crate) struct Owner {
     publish: watch::Sender<Arc<NodeState>>,
     /// What an earlier process knew, until the first look.
     resumed: Option<Memory>,
+    /// Whether the first scan is done.
+    scanned: bool,
     scribe: Scribe,
     /// VFs that left one pool and enter another at the next scan.
     entering: BTreeSet<PciAddress>,
@@ -120,6 +122,7 @@ impl Owner {
             calm: wishes.calm,
             publish: watch::Sender::new(Arc::default()),
             resumed: None,
+            scanned: false,
             scribe: Scribe::new(state_dir.clone()),
             entering: BTreeSet::new(),
             clock: Clock::now(),
@@ -267,7 +270,8 @@ impl Owner {
         for (vf, pool) in self.rejections.overdue(now) {
             let interface = self.config.of(&pool).interface;
             let result = if self.ledger.is_held(vf) {
-                self.recheck.held(vf, interface)
+                let given = self.given.interface(vf);
+                self.recheck.held(vf, given.unwrap_or(interface))
             } else {
                 let known = Known::of(&self.publish.borrow(), &pool, vf);
                 self.recheck.vf(vf, &pool, &known, interface)
@@ -301,7 +305,7 @@ impl Owner {
     /// What may come without a hint.
     pub(crate) fn expect(&self) -> Expect {
         let binds = self.keeper.as_ref().is_some_and(Keeper::waits);
-        let pods = self.publish.borrow().waits_for_pods();
+        let pods = self.waits_for_pods();
         Expect {
             waiting: binds || pods || self.blind.is_some() || self.cdi.waits(),
             stirred: self.stirred.elapsed() < SETTLING,
@@ -315,9 +319,14 @@ impl Owner {
             .ledger
             .view()
             .is_none_or(|view| view.asked.elapsed() >= ASK_AGAIN);
-        if due || self.publish.borrow().waits_for_pods() {
+        if due || self.waits_for_pods() {
             self.ask_now().await;
         }
+    }
+
+    /// Whether the end of a pod changes something.
+    fn waits_for_pods(&self) -> bool {
+        self.publish.borrow().waits_for_pods() || self.cdi.waits_for_pods()
     }
 
     /// Asks who holds what.
@@ -349,14 +358,19 @@ impl Owner {
         debug!("looked");
         self.metrics.looked(&look, began.elapsed());
         self.pulse.attend(&look.inventory, Instant::now());
-        let before = self.resumed_state(&look).unwrap_or(before);
+        let before = if self.scanned {
+            before
+        } else {
+            self.scanned = true;
+            Arc::new(self.resumed_state(&look))
+        };
         self.ledger
             .see(self.looker.open(&doubtful(&before, &look, &self.ledger)));
         let now = Instant::now();
         let mut after = judge(&before, &look, &self.ledger, self.calm, now);
         self.rejections.scanned(&look, &after);
         // Before the kubelet gets the list: a pod may follow at once.
-        let cdi_facts = self.cdi.tend(&look.inventory, &after);
+        let cdi_facts = self.cdi.tend(&look.inventory, &after, &self.ledger);
         let undescribed = self.cdi.faults(&after);
         overlay(&before, &mut after, now, |pool, vf| {
             let rejected = self.rejections.verdict(pool, vf);
@@ -386,11 +400,15 @@ impl Owner {
         }
     }
 
-    /// What an earlier process advertised, at the first look.
-    fn resumed_state(&mut self, look: &Look) -> Option<Arc<NodeState>> {
-        let memory = self.resumed.take()?;
-        let state = memory.resume(look, &self.ledger, self.clock, Instant::now());
-        Some(Arc::new(state))
+    /// What an earlier process advertised, as of the first scan, and what pods have from it or from another plugin.
+    fn resumed_state(&mut self, look: &Look) -> NodeState {
+        let now = Instant::now();
+        let memory = self.resumed.take();
+        let mut state = memory.map_or_else(NodeState::default, |memory| {
+            memory.resume(look, &self.ledger, self.clock, now)
+        });
+        adopt(&mut state, look, &self.ledger, now);
+        state
     }
 
     /// Keeps what is advertised: nothing is known, so nothing is taken back.

@@ -20,3 +20,9 @@ pub fn resource_text(pool: &PoolName) -> String {
 pub fn resource_name(pool: &PoolName) -> Result<ResourceName, ResourceNameError> {
     resource_text(pool).parse()
 }
+
+/// The pool behind a resource; `None` if another plugin serves it.
+pub(crate) fn pool_of(resource: &str) -> Option<PoolName> {
+    let pool = resource.strip_prefix(RESOURCE_DOMAIN)?.strip_prefix('/')?;
+    PoolName::try_new(pool).ok()
+}

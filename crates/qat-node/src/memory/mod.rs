@@ -247,7 +247,7 @@ impl Memory {
     /// What was advertised and must not be forgotten, in the light of the first look.
     ///
     /// A VF that is offered in its pool as before goes on. One that is gone or that something is wrong with stays. One that
-    /// the configuration withholds or puts elsewhere is left to it, unless a pod holds it.
+    /// the configuration withholds or puts elsewhere is left to it, unless a pod holds it: [`adopt`] then keeps the pool.
     pub(crate) fn resume(
         &self,
         look: &Look,
@@ -286,6 +286,40 @@ impl Memory {
         }
         NodeState::new(pools)
     }
+}
+
+/// Keeps each VF that a pod has under another name of this plugin than the VF has now in the pool of that name, until it is
+/// free. Otherwise the name is not served, and the kubelet cannot start the pod's container again. What pods have is
+/// evidence enough: it does not matter which process has served the name.
+pub(crate) fn adopt(state: &mut NodeState, look: &Look, ledger: &Ledger, now: Instant) {
+    for (address, pool) in ledger.allocated() {
+        let Some(vf) = look.inventory.vfs.get(&address) else {
+            continue;
+        };
+        if matches!(&vf.standing, Standing::Offered { pool: home } if *home == pool) {
+            continue;
+        }
+        for vfs in state.pools.values_mut() {
+            vfs.remove(&address);
+        }
+        let adopted = Advertised {
+            // The evaluation that follows says what is wrong.
+            verdict: Verdict::unhealthy("moves", String::new()),
+            since: now,
+            pf: vf.pf,
+            index: vf.index,
+            numa_node: vf.numa_node,
+            leaving: None,
+            objection: None,
+            kept_back: None,
+        };
+        state
+            .pools
+            .entry(pool)
+            .or_default()
+            .insert(address, adopted);
+    }
+    state.pools.retain(|_, vfs| !vfs.is_empty());
 }
 
 impl VfMemory {

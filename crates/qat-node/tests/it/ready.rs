@@ -3,13 +3,15 @@
 use std::fs;
 use std::sync::Arc;
 
+use device_plugin::pods::{Holder, Holdings, Pod, PodView, Source};
 use device_plugin::{AllocateError, ContainerEdits, DeviceId, DevicePlugin as _};
 use node_sim::{CdevNodes, Change, Machine, Profile};
 use passthrough::VfioInterface;
 use qat_node::pools::{CdiMode, PoolConfig, PoolRule, PoolSettings};
-use qat_node::{CdiFiles, NodeState, PoolBackend};
+use qat_node::{CdiFiles, Ledger, NodeState, PoolBackend};
 use serde_json::Value;
 use sysfs_pci::PciAddress;
+use tokio::time::Instant;
 
 use crate::allocate::{backend, backend_with};
 use crate::machine::{Site, judged};
@@ -131,6 +133,36 @@ async fn a_container_with_the_nodes_of_another_time_is_stopped() {
     backend.pre_start(&[id(vf)]).await.unwrap();
 }
 
+/// A container keeps the nodes of the interface that its pool had then.
+#[tokio::test]
+async fn container_starts_again_whatever_the_interface_is_now() {
+    let interfaces = [
+        VfioInterface::Group,
+        VfioInterface::Cdev,
+        VfioInterface::Both,
+        VfioInterface::None,
+    ];
+    for then in interfaces {
+        for now in interfaces {
+            let mut site = Site::new(machine(CdevNodes::Present));
+            let before = backend_with(&mut site, with(then), Arc::default());
+            let vf = site.node.vfs()[0];
+            before.allocate(&[id(vf)]).await.unwrap();
+            let mut after = backend_with(&mut site, with(now), Arc::default());
+            after.given = Arc::clone(&before.given);
+            let ready = after.pre_start(&[id(vf)]).await;
+            assert!(ready.is_ok(), "{then} then, {now} now: {ready:?}");
+            swap(&site, vf, site.node.vfs()[1]);
+            let stale = matches!(then, VfioInterface::Cdev | VfioInterface::Both);
+            assert_eq!(
+                after.pre_start(&[id(vf)]).await.is_err(),
+                stale,
+                "{then} then, {now} now"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_interface_gives_its_nodes() {
     for (interface, cdev, expected) in [
@@ -183,11 +215,32 @@ async fn the_control_node_is_missed_only_where_groups_are_given() {
     }
 }
 
+/// What is known of pods, one of which has a device of each of these resources.
+fn allocated(resources: &[&str]) -> Ledger {
+    let mut holdings = Holdings::default();
+    for resource in resources {
+        let holder = Holder {
+            pod: Pod::Uid("u".to_owned()),
+            container: "c".to_owned(),
+        };
+        holdings.insert(resource, "0000:6b:00.1", holder);
+    }
+    let mut ledger = Ledger::default();
+    ledger.learn(Arc::new(PodView {
+        asked: Instant::now(),
+        settled: true,
+        source: Source::Kubelet,
+        holdings,
+    }));
+    ledger
+}
+
 /// A site whose pools all have these settings, its CDI files, and what is advertised.
 struct Filed {
     site: Site,
     cdi: CdiFiles,
     state: NodeState,
+    ledger: Ledger,
 }
 
 impl Filed {
@@ -202,14 +255,20 @@ impl Filed {
         fs::create_dir(&site.settings.roots.cdi).unwrap();
         let cdi = CdiFiles::new(&site.settings);
         let state = judged(&NodeState::default(), &site.look());
-        Self { site, cdi, state }
+        let ledger = allocated(&[]);
+        Self {
+            site,
+            cdi,
+            state,
+            ledger,
+        }
     }
 
     /// Brings the files in line, and returns what is to be said.
     fn tend(&mut self) -> Vec<String> {
         let look = self.site.look();
         self.state = judged(&self.state, &look);
-        let facts = self.cdi.tend(&look.inventory, &self.state);
+        let facts = self.cdi.tend(&look.inventory, &self.state, &self.ledger);
         facts.into_iter().map(|fact| fact.text).collect()
     }
 
@@ -274,10 +333,40 @@ fn files_of_pools_that_are_no_more_go_and_those_of_others_stay() {
     fs::write(dir.join("qat.intel.com_theirs.yaml"), "{}\n").unwrap();
     // Of a machine that shows nothing yet nothing is concluded.
     let look = filed.site.look();
-    filed.cdi.tend(&look.inventory, &NodeState::default());
+    let none = NodeState::default();
+    filed.cdi.tend(&look.inventory, &none, &filed.ledger);
     assert_eq!(filed.names().len(), 2);
+    // Nor while it is not known what pods have.
+    filed.ledger = Ledger::default();
+    filed.tend();
+    assert_eq!(filed.names().len(), 2);
+    filed.ledger = allocated(&[]);
     filed.tend();
     assert_eq!(filed.names(), ["qat.intel.com_theirs.yaml"]);
+}
+
+/// The kubelet gives a container its old answer, so the names in it must resolve for as long.
+#[test]
+fn file_stays_while_a_pod_has_a_vf_of_its_resource() {
+    let mut filed = Filed::new(CdiMode::Field, VfioInterface::Group);
+    filed.tend();
+    let both = ["qat.intel.com_cy.yaml", "qat.intel.com_dc.yaml"];
+    assert_eq!(filed.names(), both);
+    let before = filed.read(both[0]);
+    filed.cdi.follow(Arc::default());
+    filed.ledger = allocated(&["qat.intel.com/cy"]);
+    filed.tend();
+    assert_eq!(filed.names(), both[..1]);
+    assert_eq!(filed.read(both[0]), before);
+
+    // After a restart as well.
+    filed.site.wish(|wishes| wishes.pools = Arc::default());
+    filed.cdi = CdiFiles::new(&filed.site.settings);
+    filed.tend();
+    assert_eq!(filed.names(), both[..1]);
+    filed.ledger = allocated(&["example.com/cy"]);
+    filed.tend();
+    assert_eq!(filed.names(), [""; 0]);
 }
 
 #[test]
@@ -290,7 +379,7 @@ fn a_character_device_that_is_only_in_sysfs_is_said() {
     site.wish(|wishes| wishes.pools = Arc::new(PoolConfig::new(vec![rule]).unwrap()));
     let look = site.look();
     let state = judged(&NodeState::default(), &look);
-    let facts = CdiFiles::new(&site.settings).tend(&look.inventory, &state);
+    let facts = CdiFiles::new(&site.settings).tend(&look.inventory, &state, &Ledger::default());
     let texts: Vec<_> = facts.iter().map(|fact| fact.text.as_str()).collect();
     let said = "`vfio: both`, and 32 of 32 VFs have no node in /dev/vfio/devices; containers get the group's node";
     let expected = ["cy", "dc"].map(|pool| format!("qat.intel.com/{pool}: {said}"));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use node_sim::{Machine, Profile};
 use passthrough::VfioInterface;
 use qat_node::pools::{CdiMode, PoolConfig, PoolRule};
-use qat_node::{CdiFiles, Looker, NodeState, Roots};
+use qat_node::{CdiFiles, Ledger, Looker, NodeState, Roots};
 use qat_policy::{Family, ResourceNames, Rules, VfDrivers};
 
 use sysfs_pci::fs::calls;
@@ -97,7 +97,7 @@ fn what_a_pool_chooses_is_what_it_pays() {
         let state = judged(&NodeState::default(), &look);
         let mut files = CdiFiles::new(&site.settings);
         let before = calls();
-        files.tend(&look.inventory, &state);
+        files.tend(&look.inventory, &state, &Ledger::default());
         let made = calls() - before;
         let vfs = site.node.vfs().len() as u64;
         // The control node, once for each of the two pools.
