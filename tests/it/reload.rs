@@ -8,6 +8,7 @@ use std::time::Duration;
 use node_sim::{Machine, Profile, ResourceView};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tests::{DEADLINE, Daemon, Scene};
+use tokio::time::sleep;
 
 use crate::admin;
 
@@ -16,7 +17,7 @@ const DC: &str = "qat.intel.com/dc";
 const COMPRESS: &str = "qat.intel.com/compress";
 const FAST: &str = "qat.intel.com/fast";
 
-/// A VF that moves is shown as Unhealthy for twelve seconds first.
+/// A VF that moves is shown as Unhealthy in its old pool for twelve seconds.
 const MOVED: Duration = Duration::from_secs(40);
 
 /// A `ConfigMap` as the kubelet mounts it: files are links into a directory that a link turns to.
@@ -119,13 +120,11 @@ pools:
         .await
         .unwrap();
     kubelet.wait_for(FAST, healthy(1), MOVED).await.unwrap();
-    let cy = kubelet.resource(CY).unwrap();
-    assert_eq!(
-        (cy.capacity, cy.allocatable),
-        (31, 30),
-        "the pod's VF stays"
-    );
-    assert!(!kubelet.resource(DC).unwrap().streaming);
+    // The old lists show for a while what has moved. The pod's VF stays.
+    let left = |view: &ResourceView| (view.capacity, view.allocatable) == (31, 30);
+    kubelet.wait_for(CY, left, MOVED).await.unwrap();
+    let gone = |view: &ResourceView| !view.streaming;
+    kubelet.wait_for(DC, gone, MOVED).await.unwrap();
     assert!(kubelet.delete(&pod));
     kubelet.wait_for(FAST, healthy(2), MOVED).await.unwrap();
 
@@ -189,4 +188,57 @@ pools:
         assert_eq!(registrations(resource), 1, "{resource}");
     }
     scene.end(daemon).await.unwrap();
+}
+
+/// Free VFs do not wait for those that pods have, nor for the end of their old list.
+#[tokio::test]
+async fn renamed_pool_is_healthy_while_the_old_list_is_still_there() {
+    let scene = Scene::new(Machine::profile(Profile::Xeon4xxx))
+        .await
+        .unwrap();
+    let kubelet = &scene.kubelet;
+    let mut map = ConfigMap::new(scene.node.root(), "version: 1\n");
+    let file = format!("--config={}", map.file().display());
+    let daemon = scene.daemon(&[&file, "--rescan-interval=60m"]).unwrap();
+    for resource in [CY, DC] {
+        kubelet
+            .wait_for(resource, healthy(32), DEADLINE)
+            .await
+            .unwrap();
+    }
+    // A kubelet that has just started may not know its pods yet.
+    settled(&scene).await;
+    let pod = kubelet.admit([(CY, 1)]).await.unwrap();
+    map.set("version: 1\npools: [{ pool: cy, name: fast }, { pool: dc, name: compress }]\n");
+    takes(&daemon, 1).await;
+    kubelet.wait_for(FAST, healthy(31), DEADLINE).await.unwrap();
+    kubelet
+        .wait_for(COMPRESS, healthy(32), DEADLINE)
+        .await
+        .unwrap();
+    for resource in [CY, DC] {
+        let old = kubelet.resource(resource).unwrap();
+        let seen = (old.streaming, old.capacity, old.allocatable);
+        assert_eq!(seen, (true, 32, 0), "{resource}");
+    }
+    // The new names are in use before the old ones are gone, and the pod keeps its VF under the old one.
+    let more = kubelet.admit([(FAST, 31), (COMPRESS, 32)]).await.unwrap();
+    assert!(!more.devices[FAST].contains(&pod.devices[CY][0]));
+    let gone = |view: &ResourceView| !view.streaming;
+    kubelet.wait_for(DC, gone, MOVED).await.unwrap();
+    let one = |view: &ResourceView| view.streaming && view.capacity == 1;
+    kubelet.wait_for(CY, one, MOVED).await.unwrap();
+    kubelet.restart_container(&pod).await.unwrap();
+    assert!(kubelet.delete(&pod));
+    kubelet.wait_for(FAST, healthy(32), MOVED).await.unwrap();
+    kubelet.wait_for(CY, gone, MOVED).await.unwrap();
+    scene.end(daemon).await.unwrap();
+}
+
+/// Waits until the kubelet is up for ten seconds.
+async fn settled(scene: &Scene) {
+    let socket = scene.node.kubelet_dir().join("kubelet.sock");
+    let made = fs::metadata(socket).unwrap().modified().unwrap();
+    let left = Duration::from_secs(10).saturating_sub(made.elapsed().unwrap());
+    sleep(left).await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use device_plugin::{
-    AllocateError, Call, ContainerEdits, DeviceId, DevicePlugin, DeviceSet, PluginOptions,
+    AllocateError, Call, ContainerEdits, DeviceId, DevicePlugin, DeviceSet, Health, PluginOptions,
     PreferRequest, ResourceName,
 };
 use passthrough::{Chosen, FunctionNode, Grant, GrantedFunction, VfioInterface};
@@ -161,6 +161,8 @@ impl DevicePlugin for PoolBackend {
             vfs: functions.iter().map(|function| function.address).collect(),
             at: Instant::now(),
         }));
+        // A VF that turned unhealthy meanwhile may move to another pool, unless the owner reads the line above first.
+        self.still_healthy(ids)?;
         tracing::info!(resource = %self.resource, vfs = %listed(ids), "allocated");
         Ok(passthrough::edits(&Grant {
             resource: &self.resource,
@@ -260,6 +262,22 @@ impl PoolBackend {
     /// The terms of now.
     fn terms(&self) -> Terms {
         self.terms.borrow().clone()
+    }
+
+    /// Checks that these VFs may still be allocated.
+    fn still_healthy(&self, ids: &[DeviceId]) -> Result<(), AllocateError> {
+        let devices = self.devices.borrow();
+        let healthy = |id: &&DeviceId| {
+            let device = devices.get(id);
+            device.is_some_and(|device| device.health == Health::Healthy)
+        };
+        match ids.iter().find(|id| !healthy(id)) {
+            None => Ok(()),
+            Some(id) => Err(AllocateError::Unhealthy {
+                id: id.clone(),
+                why: self.why_unhealthy(id),
+            }),
+        }
     }
 
     /// Reports a rejection to the owner, waits for the device list that shows why, and returns the error for the kubelet.

@@ -155,7 +155,7 @@ impl CdiFiles {
                 continue;
             }
             let file = described.get(pool);
-            for vf in vfs.keys() {
+            for (vf, _) in vfs.iter().filter(|(_, vf)| !vf.moved) {
                 let (code, text) = match file {
                     Some(Ok(file)) if file.contains_key(vf) => continue,
                     Some(Err(problem)) => (problem.code, problem.text.as_str()),

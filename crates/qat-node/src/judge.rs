@@ -8,6 +8,7 @@ use sysfs_pci::PciAddress;
 use tokio::time::Instant;
 
 use crate::calm::Falls;
+use crate::state::MOVES;
 use crate::text::chain;
 use crate::{Advertised, Calm, Ledger, Look, NodeState, Objection, Verdict};
 
@@ -22,7 +23,8 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(12);
 ///   else. Then it is Unhealthy there until that pod is gone.
 /// * A VF that was advertised and is now withheld is Unhealthy where it is, with the reason.
 /// * One that is gone or offered in another pool is Unhealthy where it is until nobody holds it. Then
-///   it leaves, and may come back or be in the other pool.
+///   it leaves, and may come back or be in the other pool. One that no pod has is in the other pool as soon as that is
+///   known; the list of the old pool shows it as Unhealthy for a while.
 /// * One that came and went too often is Unhealthy until it has been well for a while ([`Calm`]).
 /// * A pool without VFs is no more.
 #[must_use]
@@ -41,16 +43,19 @@ pub fn judge(
         falls: before.falls.clone(),
     };
     let mut pools = BTreeMap::<_, BTreeMap<_, _>>::new();
+    let mut known = BTreeSet::new();
     for (pool, vfs) in &before.pools {
         for (address, vf) in vfs {
             if let Some(vf) = judge.again(*address, vf, pool) {
+                if !vf.moved {
+                    known.insert(*address);
+                }
                 let vfs = pools.entry(pool.clone()).or_default();
                 vfs.insert(*address, vf);
             }
         }
     }
-    // One that leaves a pool now enters another at the next look, when the kubelet has heard of it.
-    let known = before.advertised();
+    // The list of a pool that a VF left has shown it as Unhealthy before, so the kubelet assigns it from the new one only.
     for (vf, pool) in look.inventory.offered() {
         if !known.contains(&vf.address) {
             let newcomer = judge.newcomer(vf, pool);
@@ -107,6 +112,7 @@ impl Judge<'_> {
             index: vf.index,
             numa_node: vf.numa_node,
             leaving: None,
+            moved: false,
             objection: None,
             kept_back: None,
         };
@@ -122,6 +128,10 @@ impl Judge<'_> {
         before: &Advertised,
         pool: &PoolName,
     ) -> Option<Advertised> {
+        if before.moved {
+            let shown = |since| self.now < since + FAREWELL;
+            return before.leaving.is_some_and(shown).then(|| before.clone());
+        }
         let mut vf = before.clone();
         let seen = self.look.inventory.vfs.get(&address);
         if let Some(seen) = seen {
@@ -141,7 +151,7 @@ impl Judge<'_> {
             }
             Some(Standing::Offered { pool: now }) => {
                 vf.verdict = Verdict::unhealthy(
-                    "moves",
+                    MOVES,
                     format!(
                         "its services or the configuration were changed; it moves to pool `{now}` when no pod holds it"
                     ),
@@ -164,8 +174,15 @@ impl Judge<'_> {
             vf.since = self.now;
         }
         vf.leaving = leaves.then(|| vf.leaving.unwrap_or(self.now));
-        match vf.leaving {
-            Some(since) if self.ledger.is_free(address, since + FAREWELL) => None,
+        match (vf.leaving, before.leaving) {
+            (Some(since), _) if self.ledger.is_free(address, since + FAREWELL) => None,
+            // The list that says so is out, so no Allocate succeeds here any more, and the answers before it are known.
+            (Some(since), Some(_)) => {
+                vf.moved = vf.verdict.code() == Some(MOVES)
+                    && self.ledger.knows_the_pods()
+                    && self.ledger.is_free(address, since);
+                Some(vf)
+            }
             _ => Some(vf),
         }
     }

@@ -118,6 +118,7 @@ mod tests {
             pf: None,
             numa_node: None,
             leaving: None,
+            moved: false,
             objection: None,
             kept_back: None,
         };

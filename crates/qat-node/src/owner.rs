@@ -40,6 +40,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// VF to a pod.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
 
+/// The kubelet is asked no more often than this.
+const ASK_LIMIT: Duration = Duration::from_secs(1);
+
 /// How long after a change to look often.
 const SETTLING: Duration = Duration::from_secs(15);
 
@@ -182,7 +185,7 @@ impl Owner {
         let clock = self.clock;
         let state = Arc::clone(&self.publish.borrow());
         let pools = state.pools.iter().map(|(pool, vfs)| {
-            let vfs = vfs.iter();
+            let vfs = vfs.iter().filter(|(_, advertised)| !advertised.moved);
             let vfs = vfs.map(|(vf, advertised)| (*vf, VfMemory::of(advertised, clock)));
             (pool.clone(), vfs.collect())
         });
@@ -284,9 +287,17 @@ impl Owner {
         passed
     }
 
-    /// When time alone changes a verdict.
+    /// When time alone changes a verdict, or to ask whether a pod has the VFs that want to be in another pool.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.publish.borrow().due(Instant::now())
+        let state = self.publish.borrow();
+        let now = Instant::now();
+        let asked = self.ledger.view().map(|view| view.asked);
+        let unasked = |since| asked.is_none_or(|asked| asked < since);
+        let ask = state
+            .moving()
+            .filter(|since| unasked(*since))
+            .map(|_| asked.map_or(now, |asked| asked + ASK_LIMIT).max(now));
+        [state.due(now), ask].into_iter().flatten().min()
     }
 
     /// Sees which VFs are open that nobody holds, and returns whether that has changed.

@@ -29,7 +29,18 @@ pub enum Verdict {
     },
 }
 
+/// The code of a VF that belongs to another pool.
+pub(crate) const MOVES: &str = "moves";
+
 impl Verdict {
+    /// The short code of what is wrong.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Healthy => None,
+            Self::Unhealthy { code, .. } => Some(code),
+        }
+    }
+
     pub(crate) fn unhealthy(code: &'static str, reason: String) -> Self {
         Self::Unhealthy {
             code: Cow::Borrowed(code),
@@ -65,6 +76,10 @@ pub struct Advertised {
     /// Since when it belongs elsewhere or is gone; none while it belongs here.
     #[serde(skip)]
     pub leaving: Option<Instant>,
+    /// Whether another pool has it already, so that it is only shown as Unhealthy here for a while: a kubelet up to 1.36
+    /// crashes when a device goes missing that it is about to allocate.
+    #[serde(skip)]
+    pub moved: bool,
     /// Why it is not handed out although nothing is wrong with it.
     #[serde(skip)]
     pub objection: Option<Objection>,
@@ -75,7 +90,8 @@ pub struct Advertised {
 
 /// What is advertised: the VFs of each pool.
 ///
-/// A VF is in one pool at a time. It leaves it, for another or for good, only when nobody holds it. The
+/// A VF is in one pool at a time, but for a [moved](Advertised::moved) one that its old pool still shows as Unhealthy. It
+/// leaves it, for another or for good, only when no pod has it. The
 /// kubelet takes a device that is missing from a list for gone and forgets whose it was; and it
 /// counts for each resource by itself, so a VF in two pools would be given to two pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -109,7 +125,7 @@ impl NodeState {
     /// The VFs that want to leave their pool.
     pub fn leaving(&self) -> BTreeSet<PciAddress> {
         let vfs = self.pools.values().flatten();
-        vfs.filter(|(_, vf)| vf.leaving.is_some())
+        vfs.filter(|(_, vf)| vf.leaving.is_some() && !vf.moved)
             .map(|(address, _)| *address)
             .collect()
     }
@@ -121,12 +137,19 @@ impl NodeState {
         times.flatten().filter(|at| *at > now).min()
     }
 
+    /// Since when the last VF wants to be in another pool, which it may be as soon as no pod holds it.
+    pub(crate) fn moving(&self) -> Option<Instant> {
+        let vfs = self.pools.values().flat_map(BTreeMap::values);
+        let moving = vfs.filter(|vf| !vf.moved && vf.verdict.code() == Some(MOVES));
+        moving.filter_map(|vf| vf.leaving).max()
+    }
+
     /// Whether some verdict depends on what pods hold and may change with it.
     pub fn waits_for_pods(&self) -> bool {
         let mut vfs = self.pools.values().flat_map(BTreeMap::values);
         vfs.any(|vf| {
             let objection = vf.objection.as_ref();
-            vf.leaving.is_some() || objection.is_some_and(Objection::ends_with_a_pod)
+            (vf.leaving.is_some() && !vf.moved) || objection.is_some_and(Objection::ends_with_a_pod)
         })
     }
 

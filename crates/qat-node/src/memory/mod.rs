@@ -30,6 +30,7 @@ pub use self::clock::Clock;
 pub(crate) use self::scribe::{LOCK, Scribe};
 use crate::config::ConfigStatus;
 use crate::leaks::Leak;
+use crate::state::MOVES;
 use crate::{Advertised, Ledger, Look, NodeState, Verdict};
 
 /// The file in the state directory.
@@ -278,6 +279,7 @@ impl Memory {
                     index: None,
                     numa_node: vf.numa_node,
                     leaving: None,
+                    moved: false,
                     objection: None,
                     kept_back: None,
                 };
@@ -304,12 +306,13 @@ pub(crate) fn adopt(state: &mut NodeState, look: &Look, ledger: &Ledger, now: In
         }
         let adopted = Advertised {
             // The evaluation that follows says what is wrong.
-            verdict: Verdict::unhealthy("moves", String::new()),
+            verdict: Verdict::unhealthy(MOVES, String::new()),
             since: now,
             pf: vf.pf,
             index: vf.index,
             numa_node: vf.numa_node,
             leaving: None,
+            moved: false,
             objection: None,
             kept_back: None,
         };

@@ -1,10 +1,10 @@
 //! Law 8: Allocate tells the truth about now, whatever the last list said.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::sync::Arc;
+use std::{fs, slice};
 
-use device_plugin::{AllocateError, DeviceId, DevicePlugin as _, PreferRequest};
+use device_plugin::{AllocateError, DeviceId, DevicePlugin as _, DeviceSet, Health, PreferRequest};
 use node_sim::{Change, Machine, Profile};
 use passthrough::VfioInterface;
 use qat_node::pools::PoolSettings;
@@ -61,6 +61,25 @@ fn of_an_unhealthy_vf_it_is_said_what_is_wrong() {
     assert!(why.contains("no driver is bound"), "{why}");
     assert_eq!(backend.why_unhealthy(&id(well)), None);
     assert_eq!(backend.why_unhealthy(&"other".parse().unwrap()), None);
+}
+
+/// It may have moved to another pool by then, which the list shows first.
+#[tokio::test]
+async fn vf_that_turned_unhealthy_meanwhile_is_not_allocated() {
+    let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+    let mut backend = backend(&mut site);
+    let vf = id(site.node.vfs()[0]);
+    let healthy = Arc::clone(&backend.devices.borrow());
+    let devices = healthy.iter().cloned().map(|mut device| {
+        if device.id == vf {
+            device.health = Health::Unhealthy;
+        }
+        device
+    });
+    let devices = DeviceSet::new(devices).unwrap();
+    backend.devices = watch::Sender::new(Arc::new(devices)).subscribe();
+    let error = backend.allocate(slice::from_ref(&vf)).await.unwrap_err();
+    assert_eq!(error, AllocateError::Unhealthy { id: vf, why: None });
 }
 
 /// Allocates one VF after `change`, and expects a refusal that contains every part.

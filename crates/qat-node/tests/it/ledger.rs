@@ -125,9 +125,11 @@ fn a_vf_moves_to_its_new_pool_when_nobody_holds_it() {
             .unwrap()
             .contains("moves to pool `dc`")
     );
-    let soon = begun + Duration::from_secs(5);
-    let third = judge(&second, &look, &ledger(free(soon)), soon);
-    assert_eq!(third, second, "an Allocate may still be on its way");
+    let soon = begun + Duration::from_secs(1);
+    let mut unsettled = view(soon, &[]);
+    unsettled.settled = false;
+    let third = judge(&second, &look, &ledger(unsettled), soon);
+    assert_eq!(third, second, "the kubelet may not know its pods yet");
 
     let late = begun + LONG;
     let held = ledger(view(late, &[(vf, "qat.intel.com/cy")]));
@@ -145,15 +147,53 @@ fn a_vf_moves_to_its_new_pool_when_nobody_holds_it() {
     assert_eq!(places(&sixth, vf)[0].0, "cy", "it is open");
 
     let left = judge(&third, &look, &ledger(free(late)), late);
-    assert_eq!(places(&left, vf), [], "first the one list, then the other");
-    let last = judge(&left, &look, &ledger(free(late)), late);
-    assert_eq!(places(&last, vf), [("dc", None)]);
-    let dc = last.pools[&pool("dc")].len();
+    assert_eq!(places(&left, vf), [("dc", None)]);
+    let dc = left.pools[&pool("dc")].len();
     assert_eq!(
-        dc + last.pools[&pool("cy")].len(),
+        dc + left.pools[&pool("cy")].len(),
         first.advertised().len(),
         "nothing is lost on the way"
     );
+}
+
+/// No Allocate succeeds for it in its old pool any more, and the kubelet may crash if the old list lacks it at once.
+#[test]
+fn free_vf_moves_at_once_and_stays_in_the_old_list_for_a_while() {
+    let mut site = Site::new(Machine::profile(Profile::Xeon4xxx));
+    let begun = Instant::now();
+    let at = |seconds| begun + Duration::from_secs(seconds);
+    let pf = site.node.pfs()[0];
+    let vf = site.node.vfs_of(pf)[0];
+    let free = |at| ledger(view(at, &[]));
+    let first = judge(&NodeState::default(), &site.look(), &free(begun), begun);
+    site.node.set_services(pf, "dc").unwrap();
+    let look = site.look();
+    // The list that shows it Unhealthy is not out yet.
+    let second = judge(&first, &look, &free(at(1)), at(1));
+    assert_eq!(places(&second, vf).len(), 1);
+    let third = judge(&second, &look, &free(at(2)), at(2));
+    let [("cy", Some(reason)), ("dc", None)] = places(&third, vf)[..] else {
+        panic!("{:?}", places(&third, vf));
+    };
+    assert!(reason.contains("moves to pool `dc`"), "{reason}");
+    assert!(!third.waits_for_pods());
+    assert_eq!(
+        third.device_set(&pool("cy"), true),
+        second.device_set(&pool("cy"), true)
+    );
+    let gone = third.due(at(2)).unwrap();
+    assert_eq!(judge(&third, &look, &free(at(3)), at(3)), third);
+    let last = judge(&third, &look, &free(gone), gone);
+    assert_eq!(places(&last, vf), [("dc", None)]);
+
+    // The services are set back before.
+    site.node.set_services(pf, "asym;sym").unwrap();
+    let look = site.look();
+    let back = judge(&third, &look, &free(at(4)), at(4));
+    let back = judge(&back, &look, &free(at(5)), at(5));
+    let [("cy", None), ("dc", Some(_))] = places(&back, vf)[..] else {
+        panic!("{:?}", places(&back, vf));
+    };
 }
 
 #[test]
