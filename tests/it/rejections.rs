@@ -179,7 +179,9 @@ async fn vf_in_use_turns_unhealthy_and_is_not_damped() {
     for _ in 0..3 {
         stage.scene.node.set_enable(vf, 1).unwrap();
         let error = stage.scene.kubelet.admit([(CY, 32)]).await.unwrap_err();
-        assert!(error.to_string().contains("is open"), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("is open"), "{error}");
+        assert!(error.contains("recreate the pod"), "{error}");
         stage.healthy(31).await;
         let text = stage.finding("in-use").await;
         assert!(text.contains(&vf.to_string()), "{text}");
@@ -201,6 +203,9 @@ async fn rejected_container_start_turns_vf_unhealthy_until_it_can_start() {
     let error = stage.scene.kubelet.restart_container(&pod).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains(&format!("{vf} has no driver")), "{error}");
+    // The container starts by itself, so the pod need not be touched.
+    assert!(error.contains("the kubelet retries"), "{error}");
+    assert!(!error.contains("recreate"), "{error}");
     stage.healthy(31).await;
     // It is open all the time.
     stage.regain_driver(vf);
