@@ -36,7 +36,12 @@ use crate::{
     state::State,
     state_cell::StateCell,
 };
-use std::{future::pending, path::Path, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     select,
     time::{Instant, sleep, timeout},
@@ -64,6 +69,13 @@ pub(crate) struct Lifecycle {
     pub(crate) backoff: Backoff,
     /// Sessions in a row that were no success. After the first the log is left alone.
     pub(crate) failures: u32,
+    /// The last kubelet.
+    pub(crate) kubelet: Option<FileIdentity>,
+    /// How many names of sockets this kubelet rejects until it restarts.
+    ///
+    /// Since 1.37 a kubelet that gets Register before it has noticed the end of the old stream rejects
+    /// the socket as connected already, and then never notices that end.
+    pub(crate) stuck_sockets: u32,
 }
 
 /// Why a session is over.
@@ -77,6 +89,8 @@ enum Ended {
     StreamLost,
     #[error("the kubelet has taken the resource, but does not listen")]
     NoStream,
+    #[error("the kubelet missed the end of an earlier connection; using another socket")]
+    StuckSocket,
 }
 
 impl Lifecycle {
@@ -84,7 +98,7 @@ impl Lifecycle {
     pub(crate) async fn run(mut self) {
         let stop = self.stop.clone();
         while let Some(kubelet) = stop.run_until_cancelled(self.ready()).await {
-            let path = self.dir.plugin_socket(&self.resource);
+            let path = self.socket_for(kubelet);
             let service = Service {
                 resource: self.resource.clone(),
                 plugin: Arc::clone(&self.plugin),
@@ -108,6 +122,9 @@ impl Lifecycle {
                 self.backoff.reset();
                 self.failures = 0;
             }
+            if ended == Ended::StuckSocket {
+                self.stuck_sockets = self.stuck_sockets.saturating_add(1);
+            }
             if ended == Ended::NoStream && self.state.set(State::NotHeard) {
                 tracing::error!(resource = %self.resource, "{}", State::NotHeard);
             } else if self.failures == 0 {
@@ -121,6 +138,19 @@ impl Lifecycle {
             stop.run_until_cancelled(self.rest(kubelet)).await;
         }
         tracing::info!(resource = %self.resource, "no longer offered");
+    }
+
+    /// The path of a socket that this kubelet may accept.
+    fn socket_for(&mut self, kubelet: FileIdentity) -> PathBuf {
+        if self.kubelet.replace(kubelet) != Some(kubelet) {
+            self.stuck_sockets = 0;
+        }
+        let path = self.dir.plugin_socket(&self.resource);
+        match self.stuck_sockets {
+            0 => path,
+            // No resource name has a `~`.
+            number => path.with_extension(format!("~{number}.sock")),
+        }
     }
 
     /// Waits for a device and for the kubelet. Returns which kubelet it is.
@@ -160,7 +190,12 @@ impl Lifecycle {
         let socket = self.dir.kubelet_socket();
         self.state.set(State::Registering);
         loop {
-            let attempt = register(&self.dir, &self.resource, self.plugin.options());
+            let attempt = register(
+                &self.dir,
+                session.path(),
+                &self.resource,
+                self.plugin.options(),
+            );
             let attempt = attempt.instrument(debug_span!("register", resource = %self.resource));
             let result = select! {
                 result = timeout(REGISTER_LIMIT, attempt) => result,
@@ -168,6 +203,7 @@ impl Lifecycle {
             };
             match result.unwrap_or(Err(RegisterError::TimedOut)) {
                 Ok(()) => return Ok(()),
+                Err(RegisterError::AlreadyConnected) => return Err(Ended::StuckSocket),
                 Err(error) => self.not_registered(&error),
             }
             select! {
@@ -232,7 +268,9 @@ impl Lifecycle {
             RegisterError::Refused { message } => State::Refused {
                 message: message.clone(),
             },
-            RegisterError::Unreachable { .. } | RegisterError::TimedOut => State::WaitingForKubelet,
+            RegisterError::Unreachable { .. }
+            | RegisterError::TimedOut
+            | RegisterError::AlreadyConnected => State::WaitingForKubelet,
         };
         if self.state.set(state) {
             tracing::warn!(resource = %self.resource, %error, "not registered; trying on");

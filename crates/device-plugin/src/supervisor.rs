@@ -132,6 +132,8 @@ impl Supervisor {
             stop: stop.clone(),
             backoff: Backoff::new(),
             failures: 0,
+            kubelet: None,
+            stuck_sockets: 0,
         };
         let task = AbortOnDropHandle::new(runtime.spawn(lifecycle.run()));
         self.running.insert(resource, Running { stop, task });

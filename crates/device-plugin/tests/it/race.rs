@@ -61,6 +61,27 @@ async fn a_naive_plugin_ends_at_zero_for_good() {
     assert_eq!(kubelet.transcript().count(hung_up), 1);
 }
 
+/// Since 1.37 the second registration is rejected, and the kubelet never notices the end of the first.
+#[tokio::test]
+async fn plugin_uses_another_socket_if_rejected_as_connected() {
+    let mut node = Node::new();
+    let options = KubeletOptions::new().reregistration(Reregistration::Fixed);
+    let kubelet = Kubelet::start_with(node.path(), options).await.unwrap();
+    node.offer(&Ports::new(&["a", "b"]));
+    healthy(&kubelet).await;
+    kubelet.once(Fault::LateStreamEnd);
+    let mark = kubelet.transcript().events().len();
+    fs::remove_file(node.socket()).unwrap();
+    let refused = |kind: &EventKind| matches!(kind, EventKind::Refused { message, .. } if message.contains("already connected"));
+    let event = kubelet.wait_for_event("a rejection", mark, refused, DEADLINE);
+    event.await.unwrap();
+
+    let elsewhere = |view: &ResourceView| view.streaming && view.endpoint.contains('~');
+    kubelet.wait_for(PORT, elsewhere, DEADLINE).await.unwrap();
+    healthy(&kubelet).await;
+    node.state(State::Streaming).await;
+}
+
 /// The kubelet loses the socket of our plugin. Returns how often it was registered.
 async fn our_plugin_loses_its_socket(fault: Option<Fault>) -> u64 {
     let mut node = Node::new();

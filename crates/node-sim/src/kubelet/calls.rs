@@ -1,5 +1,7 @@
 //! The calls to a plugin on behalf of a pod.
 
+use std::{future::pending, sync::atomic::Ordering};
+
 use kubelet_api::deviceplugin::v1beta1::{
     AllocateRequest, ContainerAllocateRequest, ContainerAllocateResponse,
     ContainerPreferredAllocationRequest, PreferredAllocationRequest,
@@ -162,11 +164,16 @@ pub(super) async fn until_closed<T>(
     client: &Client,
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
+    let closed = async {
+        client.token.cancelled().await;
+        if client.broken.load(Ordering::Relaxed) {
+            // The plugin was first: the call has its error.
+            pending::<()>().await;
+        }
+    };
     select! {
         biased;
-        () = client.token.cancelled() => {
-            Err(Status::cancelled("grpc: the client connection is closing"))
-        }
+        () = closed => Err(Status::cancelled("grpc: the client connection is closing")),
         result = call => result,
     }
 }

@@ -6,10 +6,10 @@ use kubelet_api::deviceplugin::v1beta1::{Device, HEALTHY, MAX_ID_LENGTH, UNHEALT
 
 use super::view::SimDevice;
 
-/// Reads a list as the kubelet does: by ID, the last of equal IDs wins. Returns warnings for
-/// what the kubelet takes without a word.
+/// Reads a list as the kubelet does: by ID. The last of equal IDs wins, but it is healthy if one of
+/// them is. Returns warnings for what the kubelet accepts without a warning.
 pub(super) fn read(devices: Vec<Device>) -> (BTreeMap<String, SimDevice>, Vec<String>) {
-    let mut list = BTreeMap::new();
+    let mut list: BTreeMap<String, SimDevice> = BTreeMap::new();
     let mut warnings = Vec::new();
     for device in devices {
         let id = &device.id;
@@ -28,9 +28,12 @@ pub(super) fn read(devices: Vec<Device>) -> (BTreeMap<String, SimDevice>, Vec<St
                 device.health
             ));
         }
-        if let Some(earlier) = list.insert(device.id.clone(), SimDevice::from(device)) {
-            warnings.push(format!("the ID `{}` is in the list twice", earlier.id));
+        let mut device = SimDevice::from(device);
+        if let Some(earlier) = list.get(&device.id) {
+            warnings.push(format!("the ID `{}` is in the list twice", device.id));
+            device.healthy |= earlier.healthy;
         }
+        list.insert(device.id.clone(), device);
     }
     let nowhere = list
         .values()

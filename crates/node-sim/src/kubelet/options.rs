@@ -157,8 +157,9 @@ pub enum Restart {
 /// What happens when a resource was registered twice and the first stream ends late.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reregistration {
-    /// The end of a stream concerns its own client only: what comes after 1.36
-    /// (kubernetes/kubernetes#135437).
+    /// Kubernetes since 1.37 (kubernetes/kubernetes#135437): clients are found by resource name and
+    /// socket, so the end of a stream concerns its own client only. A second registration from a
+    /// socket that is connected is rejected, and that socket is then lost until the kubelet restarts.
     Fixed,
     /// Kubernetes up to 1.36: clients are found by resource name, so the end of the old
     /// stream disconnects the new client and marks its devices unhealthy

@@ -1,6 +1,9 @@
 //! Pods, as far as a device plugin can tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error as _,
+};
 
 use thiserror::Error;
 use tonic::{Code, Status};
@@ -141,14 +144,14 @@ impl Pod {
 
 /// Why a pod was not admitted.
 ///
-/// The text is what the real kubelet writes to the status of the pod. That is the one place
-/// where a user sees what a plugin has to say, so a test may want to look at it.
+/// The text is the message that the real kubelet writes to the status of the pod, with the reason
+/// `UnexpectedAdmissionError`. Users read a plugin's errors there, so a test may check it.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum AdmissionError {
     /// No plugin has registered the resource, or its plugin stayed away for too long.
     #[error(
-        "Allocate failed due to cannot allocate unregistered device {resource}, which is unexpected"
+        "Pod was rejected: Allocate failed due to cannot allocate unregistered device {resource}, which is unexpected"
     )]
     Unregistered {
         /// The resource.
@@ -156,7 +159,7 @@ pub enum AdmissionError {
     },
     /// The resource has no healthy device.
     #[error(
-        "Allocate failed due to no healthy devices present; cannot allocate unhealthy devices {resource}, which is unexpected"
+        "Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate unhealthy devices {resource}, which is unexpected"
     )]
     NoHealthyDevices {
         /// The resource.
@@ -164,7 +167,7 @@ pub enum AdmissionError {
     },
     /// There are healthy devices, but too few of them are free.
     #[error(
-        "Allocate failed due to requested number of devices unavailable for {resource}. Requested: {requested}, Available: {available}, which is unexpected"
+        "Pod was rejected: Allocate failed due to requested number of devices unavailable for {resource}. Requested: {requested}, Available: {available}, which is unexpected"
     )]
     Unavailable {
         /// The resource.
@@ -176,7 +179,7 @@ pub enum AdmissionError {
     },
     /// The plugin answered `GetPreferredAllocation` with an error. It never should.
     #[error(
-        "Allocate failed due to device plugin GetPreferredAllocation rpc failed with err: rpc error: code = {code} desc = {message}, which is unexpected"
+        "Pod was rejected: Allocate failed due to device plugin GetPreferredAllocation rpc failed with err: rpc error: code = {code} desc = {message}, which is unexpected"
     )]
     Preferred {
         /// The resource.
@@ -188,7 +191,7 @@ pub enum AdmissionError {
     },
     /// The plugin answered `Allocate` with an error.
     #[error(
-        "Allocate failed due to rpc error: code = {code} desc = {message}, which is unexpected"
+        "Pod was rejected: Allocate failed due to rpc error: code = {code} desc = {message}, which is unexpected"
     )]
     Allocate {
         /// The resource.
@@ -200,7 +203,7 @@ pub enum AdmissionError {
     },
     /// The plugin answered `Allocate` without a container response.
     #[error(
-        "Allocate failed due to no containers return in allocation response of {resource}, which is unexpected"
+        "Pod was rejected: Allocate failed due to no containers return in allocation response , which is unexpected"
     )]
     EmptyAnswer {
         /// The resource.
@@ -208,22 +211,33 @@ pub enum AdmissionError {
     },
     /// The kubelet could not write its checkpoint, so it would forget the devices.
     #[error(
-        "Allocate failed due to failed to write checkpoint file \"kubelet_internal_checkpoint\": {message}, which is unexpected"
+        "Pod was rejected: Allocate failed due to failed to write checkpoint file \"kubelet_internal_checkpoint\": {message}, which is unexpected"
     )]
     Checkpoint {
         /// What the file system says.
         message: String,
     },
     /// The plugin hung up and did not come back yet.
-    #[error("Allocate failed due to endpoint {resource} has been stopped, which is unexpected")]
+    #[error(
+        "Pod was rejected: Allocate failed due to endpoint {resource} has been stopped, which is unexpected"
+    )]
     Stopped {
         /// The resource.
         resource: String,
     },
 }
 
+/// Whether a call failed on the way: what a plugin answers has no source.
+pub(super) fn is_of_transport(status: &Status) -> bool {
+    status.source().is_some()
+}
+
 /// The code of `status` as Go prints it, and its text.
 pub(super) fn in_go(status: &Status) -> (String, String) {
+    if is_of_transport(status) {
+        let text = "error reading from server: EOF";
+        return ("Unavailable".to_owned(), text.to_owned());
+    }
     let code = match status.code() {
         Code::Ok => "OK".to_owned(),
         Code::Cancelled => "Canceled".to_owned(),

@@ -224,15 +224,19 @@ fn by_device(entry: &CheckpointEntry) -> Vec<ContainerDevices> {
 
 /// The messages of a device of the list.
 fn one(resource: &str, id: &str, nodes: &[i64]) -> Vec<ContainerDevices> {
-    let nodes = if nodes.is_empty() { &[-1] } else { nodes };
-    nodes
-        .iter()
-        .map(|&node| ContainerDevices {
-            resource_name: resource.to_owned(),
-            device_ids: vec![id.to_owned()],
-            topology: topology(node),
-        })
-        .collect()
+    let entry = |topology| ContainerDevices {
+        resource_name: resource.to_owned(),
+        device_ids: vec![id.to_owned()],
+        topology,
+    };
+    if nodes.is_empty() {
+        return vec![entry(None)];
+    }
+    // A negative node is passed on like any other.
+    let nodes = nodes.iter().map(|&id| TopologyInfo {
+        nodes: vec![NumaNode { id }],
+    });
+    nodes.map(|topology| entry(Some(topology))).collect()
 }
 
 fn topology(node: i64) -> Option<TopologyInfo> {

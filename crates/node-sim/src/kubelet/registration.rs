@@ -1,6 +1,6 @@
 //! `Register`: the one call that a plugin makes.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use kubelet_api::deviceplugin::v1beta1::{
     DevicePluginOptions, Empty, RegisterRequest, VERSION, registration_server::Registration,
@@ -9,7 +9,7 @@ use tokio::{select, time::sleep};
 use tonic::{Request, Response, Status};
 
 use super::{
-    dial::dial,
+    dial::{Api, dial},
     name::is_extended_resource,
     options::Fault,
     pod::in_go,
@@ -52,7 +52,7 @@ impl Registrar {
         let mut pending = Pending {
             shared: &self.shared,
             resource: &resource,
-            stream: None,
+            socket: None,
             answered: false,
         };
         let result = self
@@ -66,8 +66,8 @@ impl Registrar {
         pending.answered = true;
         result.map_err(|message| {
             self.shared.with(|state| {
-                if let Some(stream) = pending.stream {
-                    state.leave_client(&resource, stream);
+                if let Some(socket) = &pending.socket {
+                    state.leave_client(&resource, socket);
                 }
                 state.record(EventKind::Refused {
                     resource: resource.clone(),
@@ -132,10 +132,11 @@ impl Registrar {
         announced: Option<PluginOptions>,
     ) -> Result<(), String> {
         let name = pending.resource;
-        let stream = self.shared.with(|state| state.enter_client(name));
-        pending.stream = Some(stream);
         // As `filepath.Join` in Go, an absolute endpoint stays below the directory.
-        let socket = self.shared.dir.join(endpoint.trim_start_matches('/'));
+        let endpoint = endpoint.trim_start_matches('/');
+        let stream = self.shared.with(|state| state.enter_client(name, endpoint));
+        pending.socket = Some(endpoint.to_owned());
+        let socket = self.shared.dir.join(endpoint);
         let mut api = dial(&socket, self.shared.options.dial_timeout).await?;
         self.shared.with(|state| {
             state.record(EventKind::Dialled {
@@ -149,16 +150,19 @@ impl Registrar {
         })
         .await;
         let answer = api.get_device_plugin_options(Empty {}).await;
-        let options = PluginOptions::from(
-            answer
-                .map_err(|status| failed_options(&status))?
-                .into_inner(),
-        );
+        let options = match answer {
+            Ok(answer) => PluginOptions::from(answer.into_inner()),
+            Err(status) => {
+                self.leave_open(api);
+                return Err(failed_options(&status));
+            }
+        };
         let client = Client {
             api,
             token: self.tasks.token.child_token(),
+            broken: Arc::default(),
         };
-        self.shared.with(|state| {
+        let connected = self.shared.with(|state| {
             state.record(EventKind::Options {
                 resource: name.to_owned(),
                 stream,
@@ -181,12 +185,25 @@ impl Registrar {
                     client,
                     streaming: false,
                 },
-            );
+            )
         });
+        if !connected {
+            self.leave_open(client.api);
+            let socket = socket.display();
+            return Err(format!("device plugin already connected: {socket}"));
+        }
         let shared = Arc::clone(&self.shared);
         self.tasks
             .spawn(stream::run(shared, name.to_owned(), stream, client));
         Ok(())
+    }
+
+    /// A connection on which a registration has failed stays open, as the real kubelet forgets it.
+    fn leave_open(&self, api: Api) {
+        self.tasks.spawn(async move {
+            let _connection = api;
+            pending::<()>().await;
+        });
     }
 
     async fn pause(&self, resource: &str, fits: impl Fn(&Fault) -> Option<Duration>) {
@@ -205,7 +222,7 @@ fn failed_options(status: &Status) -> String {
 struct Pending<'a> {
     shared: &'a Shared,
     resource: &'a str,
-    stream: Option<u64>,
+    socket: Option<String>,
     answered: bool,
 }
 
@@ -215,8 +232,8 @@ impl Drop for Pending<'_> {
             return;
         }
         self.shared.with(|state| {
-            if let Some(stream) = self.stream {
-                state.leave_client(self.resource, stream);
+            if let Some(socket) = &self.socket {
+                state.leave_client(self.resource, socket);
             }
             state.record(EventKind::Abandoned {
                 resource: self.resource.to_owned(),

@@ -1,6 +1,10 @@
 //! One resource, as the device manager of the kubelet keeps it.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +18,8 @@ use super::{
 pub(super) struct Resource {
     /// The client of the last accepted registration. `None`: known from the checkpoint.
     pub(super) endpoint: Option<Endpoint>,
+    /// Clients of earlier registrations that are still connected.
+    pub(super) others: Vec<Endpoint>,
     /// The last list.
     pub(super) devices: BTreeMap<String, SimDevice>,
     pub(super) lists_received: u64,
@@ -41,6 +47,8 @@ pub(super) struct Client {
     pub(super) api: Api,
     /// Cancelled when the kubelet disconnects this client.
     pub(super) token: CancellationToken,
+    /// The connection broke, so that every call fails by itself.
+    pub(super) broken: Arc<AtomicBool>,
 }
 
 impl Endpoint {
@@ -66,6 +74,42 @@ impl Resource {
         let endpoint = self.endpoint.as_ref();
         let client = endpoint.and_then(|endpoint| endpoint.client.clone());
         client.filter(|_| self.stopped.is_none())
+    }
+
+    /// All clients.
+    pub(super) fn endpoints(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        self.endpoint.iter_mut().chain(&mut self.others)
+    }
+
+    /// Whether a client of this socket is connected.
+    pub(super) fn is_connected(&mut self, socket: &str) -> bool {
+        let mut connected = self
+            .endpoints()
+            .filter(|endpoint| endpoint.client.is_some());
+        connected.any(|endpoint| endpoint.name == socket)
+    }
+
+    /// Makes `endpoint` the one that is asked. The one before stays connected.
+    pub(super) fn connect(&mut self, endpoint: Endpoint) {
+        let before = self.endpoint.replace(endpoint);
+        self.others
+            .extend(before.filter(|before| before.client.is_some()));
+    }
+
+    /// Closes the client of a socket. Returns whether another one is left.
+    pub(super) fn disconnect(&mut self, socket: &str) -> bool {
+        for endpoint in self.endpoints().filter(|endpoint| endpoint.name == socket) {
+            endpoint.streaming = false;
+            endpoint.close();
+        }
+        self.others.retain(|endpoint| endpoint.client.is_some());
+        let is_open = |endpoint: &Endpoint| endpoint.client.is_some();
+        if !self.endpoint.as_ref().is_some_and(is_open)
+            && let Some(other) = self.others.pop()
+        {
+            self.endpoint = Some(other);
+        }
+        self.endpoint.as_ref().is_some_and(is_open)
     }
 
     pub(super) fn healthy(&self) -> impl Iterator<Item = &SimDevice> {

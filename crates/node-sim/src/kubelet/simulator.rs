@@ -32,6 +32,7 @@ use super::{
 };
 
 #[doc = include_str!("kubelet.md")]
+#[doc = include_str!("differences.md")]
 #[derive(Debug)]
 pub struct Kubelet {
     shared: Arc<Shared>,
@@ -85,7 +86,7 @@ impl Kubelet {
             run.end().await;
             self.shared.with(|state| {
                 for resource in state.resources.values_mut() {
-                    if let Some(endpoint) = &mut resource.endpoint {
+                    for endpoint in resource.endpoints() {
                         endpoint.streaming = false;
                         endpoint.close();
                     }

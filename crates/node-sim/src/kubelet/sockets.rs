@@ -32,7 +32,7 @@ pub(super) fn prepare(dir: &Path, sockets: Restart) -> io::Result<Vec<String>> {
 
 fn make(dir: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o750);
+    builder.recursive(true).mode(0o755);
     builder
         .create(dir)
         .map_err(|error| at("make directory", dir, &error))
@@ -47,11 +47,12 @@ fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Listens on `kubelet.sock`, for the owner only.
+/// Listens on `kubelet.sock`. The real one's mode comes from a umask of 022: only the owner may
+/// connect.
 pub(super) fn listen(dir: &Path) -> io::Result<UnixListener> {
     let path = dir.join(KUBELET_SOCKET);
     let listener = UnixListener::bind(&path).map_err(|error| at("listen on", &path, &error))?;
-    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    fs::set_permissions(&path, Permissions::from_mode(0o755))?;
     Ok(listener)
 }
 

@@ -1,9 +1,11 @@
 //! The start of a container whose pod has its devices.
 
+use std::time::Duration;
+
 use kubelet_api::deviceplugin::v1beta1::PreStartContainerRequest;
 use thiserror::Error;
 use tokio::time::timeout;
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::{
     calls::until_closed,
@@ -12,6 +14,9 @@ use super::{
     shared::Shared,
     transcript::EventKind,
 };
+
+/// How much later than the kubelet's the deadline in the request is.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 
 /// Why a container did not start.
 ///
@@ -72,10 +77,13 @@ async fn announce(shared: &Shared, pod: &Pod) -> Result<(), StartError> {
         let mut ids = ids.clone();
         shared.look(|state| state.random.shuffle(&mut ids));
         let mut api = client.api.clone();
-        let call = api.pre_start_container(PreStartContainerRequest {
+        let limit = shared.options.pre_start_timeout;
+        let mut request = Request::new(PreStartContainerRequest {
             devices_ids: ids.clone(),
         });
-        let limit = shared.options.pre_start_timeout;
+        // The plugin sees a deadline. Ours comes first, so that the error is always the same.
+        request.set_timeout(limit + DEADLINE_MARGIN);
+        let call = api.pre_start_container(request);
         let outcome = timeout(limit, until_closed(&client, call)).await;
         let late = |_elapsed| Err(Status::deadline_exceeded("context deadline exceeded"));
         outcome.unwrap_or_else(late).map_err(|status| {

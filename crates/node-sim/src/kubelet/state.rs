@@ -26,8 +26,9 @@ pub(super) struct State {
     pub(super) log: Log,
     pub(super) random: Random,
     pub(super) resources: BTreeMap<String, Resource>,
-    /// The registration server's clients. Up to 1.36 a resource name is all that finds one.
-    pub(super) clients: BTreeMap<String, u64>,
+    /// The registration server's clients: by resource, socket and stream. Up to 1.36 there is one
+    /// for a resource, and its name is all that finds it.
+    pub(super) clients: BTreeMap<String, Vec<(String, u64)>>,
     /// Which pod has which devices.
     pub(super) pods: Ledger,
     /// Where the checkpoint is.
@@ -134,32 +135,43 @@ impl State {
         result
     }
 
-    /// A client is entered before it is connected. A later one takes the place.
-    pub(super) fn enter_client(&mut self, resource: &str) -> u64 {
+    /// A client is entered before it is connected. Up to 1.36 a later one takes the place.
+    pub(super) fn enter_client(&mut self, resource: &str, socket: &str) -> u64 {
         let stream = self.number();
-        self.clients.insert(resource.to_owned(), stream);
+        let clients = self.clients.entry(resource.to_owned()).or_default();
+        if self.reregistration == Reregistration::RaceUntil136 {
+            clients.clear();
+        }
+        clients.push((socket.to_owned(), stream));
         stream
     }
 
-    /// The client could not be connected.
-    pub(super) fn leave_client(&mut self, resource: &str, stream: u64) {
-        let own = self.clients.get(resource) == Some(&stream);
-        if own || self.reregistration == Reregistration::RaceUntil136 {
-            self.clients.remove(resource);
+    /// The client could not be connected. Whatever else is found by the same key leaves with it.
+    pub(super) fn leave_client(&mut self, resource: &str, socket: &str) {
+        let by_name = self.reregistration == Reregistration::RaceUntil136;
+        if let Some(clients) = self.clients.get_mut(resource) {
+            clients.retain(|(of, _)| !by_name && of != socket);
         }
     }
 
     /// The plugin was reached and gave its options. The devices stay until the first list.
-    pub(super) fn connected(&mut self, name: &str, endpoint: Endpoint) {
+    ///
+    /// `false`: since 1.37 a socket is not connected twice for a resource.
+    pub(super) fn connected(&mut self, name: &str, endpoint: Endpoint) -> bool {
         let stream = endpoint.stream;
         let resource = self.resources.entry(name.to_owned()).or_default();
-        resource.endpoint = Some(endpoint);
+        let is_fixed = self.reregistration == Reregistration::Fixed;
+        if is_fixed && resource.is_connected(&endpoint.name) {
+            return false;
+        }
+        resource.connect(endpoint);
         resource.registrations += 1;
         resource.stopped = None;
         self.record(EventKind::Registered {
             resource: name.to_owned(),
             stream,
         });
+        true
     }
 
     pub(super) fn stream_opened(&mut self, name: &str, stream: u64) {
@@ -237,40 +249,51 @@ impl State {
 
     /// A stream is over.
     pub(super) fn stream_ended(&mut self, name: &str, stream: u64, end: StreamEnd) {
-        if let Some(endpoint) = self.endpoint(name, stream) {
+        let socket = self.endpoint(name, stream).map(|endpoint| {
             endpoint.streaming = false;
-        }
+            endpoint.name.clone()
+        });
         self.record(EventKind::StreamEnded {
             resource: name.to_owned(),
             stream,
             end,
         });
         match self.reregistration {
+            // A client that a rejected registration has removed is never disconnected.
             Reregistration::Fixed => {
-                if self.clients.get(name) == Some(&stream) {
-                    self.clients.remove(name);
+                let Some(socket) = socket.filter(|socket| self.remove_client(name, socket)) else {
+                    return;
+                };
+                let resource = self.resources.get_mut(name);
+                if resource.is_some_and(|resource| !resource.disconnect(&socket)) {
+                    self.mark_unhealthy(name);
                 }
-                self.disconnect(name, stream);
             }
-            // Whoever is found under the name is disconnected, be it another client.
+            // The client that is found under the name is disconnected, even if it is another one.
             Reregistration::RaceUntil136 => {
-                if let Some(current) = self.clients.remove(name) {
-                    self.disconnect(name, current);
+                let clients = self.clients.remove(name).unwrap_or_default();
+                for (_, current) in clients {
+                    if let Some(endpoint) = self.endpoint(name, current) {
+                        endpoint.streaming = false;
+                        endpoint.close();
+                    }
+                    self.mark_unhealthy(name);
                 }
             }
         }
     }
 
-    /// Hangs up on a client. If it is the one that counts, its devices become unhealthy. In
-    /// the race they do in any case, because only the name is looked at.
-    fn disconnect(&mut self, name: &str, stream: u64) {
-        let by_name = self.reregistration == Reregistration::RaceUntil136;
-        if let Some(endpoint) = self.endpoint(name, stream) {
-            endpoint.streaming = false;
-            endpoint.close();
-        } else if !by_name {
-            return;
-        }
+    /// Removes the clients of a socket. Returns whether there was one.
+    fn remove_client(&mut self, resource: &str, socket: &str) -> bool {
+        let Some(clients) = self.clients.get_mut(resource) else {
+            return false;
+        };
+        let before = clients.len();
+        clients.retain(|(of, _)| of != socket);
+        clients.len() < before
+    }
+
+    fn mark_unhealthy(&mut self, name: &str) {
         let Some(resource) = self.resources.get_mut(name) else {
             return;
         };
@@ -283,10 +306,10 @@ impl State {
         });
     }
 
-    /// The endpoint of a resource, if it is still the one of this client.
+    /// The client of a resource with this stream.
     fn endpoint(&mut self, name: &str, stream: u64) -> Option<&mut Endpoint> {
-        let endpoint = self.resources.get_mut(name)?.endpoint.as_mut()?;
-        (endpoint.stream == stream).then_some(endpoint)
+        let mut endpoints = self.resources.get_mut(name)?.endpoints();
+        endpoints.find(|endpoint| endpoint.stream == stream)
     }
 
     /// The devices of `resource` that belong to pods.

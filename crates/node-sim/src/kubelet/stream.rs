@@ -1,13 +1,14 @@
 //! `ListAndWatch`: one task per registration.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use kubelet_api::deviceplugin::v1beta1::Empty;
 use tokio::select;
 use tonic::Status;
 
 use super::{
-    options::Fault, resource::Client, shared::Shared, state::State, transcript::StreamEnd,
+    options::Fault, pod::is_of_transport, resource::Client, shared::Shared, state::State,
+    transcript::StreamEnd,
 };
 
 /// Follows the lists of a plugin until somebody hangs up.
@@ -35,9 +36,13 @@ async fn until_noticed(shared: &Shared, resource: &str, stream: u64, client: Cli
 }
 
 async fn follow(shared: &Shared, resource: &str, stream: u64, client: Client) -> StreamEnd {
-    let mut api = client.api;
-    let failed =
-        |status: Status| StreamEnd::Failed(format!("{:?}: {}", status.code(), status.message()));
+    let mut api = client.api.clone();
+    let failed = |status: Status| {
+        client
+            .broken
+            .store(is_of_transport(&status), Ordering::Relaxed);
+        StreamEnd::Failed(format!("{:?}: {}", status.code(), status.message()))
+    };
     let mut lists = match api.list_and_watch(Empty {}).await {
         Ok(response) => response.into_inner(),
         Err(status) => return failed(status),

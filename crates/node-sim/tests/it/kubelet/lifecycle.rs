@@ -178,7 +178,7 @@ async fn a_start_wipes_sockets_and_nothing_else() {
     assert!(dir.join("kubelet_internal_checkpoint").exists());
     assert!(dir.join("sub/deep.sock").exists());
     let mode = fs::metadata(kubelet.socket()).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(mode & 0o777, 0o755);
 }
 
 #[tokio::test]

@@ -73,7 +73,8 @@ async fn the_text_of_a_failure_is_the_kubelets() {
     let error = node.kubelet.admit([(NIC, 1)]).await.unwrap_err();
     assert_eq!(
         text(error),
-        "Allocate failed due to cannot allocate unregistered device example.com/nic, which is \
+        "Pod was rejected: \
+         Allocate failed due to cannot allocate unregistered device example.com/nic, which is \
          unexpected"
     );
     let answers = Arc::new(Mutex::new(vec![
@@ -95,7 +96,8 @@ async fn the_text_of_a_failure_is_the_kubelets() {
     let error = node.kubelet.admit([(NIC, 1)]).await.unwrap_err();
     assert_eq!(
         text(error),
-        "Allocate failed due to rpc error: code = FailedPrecondition desc = port 3 is on fire; \
+        "Pod was rejected: \
+         Allocate failed due to rpc error: code = FailedPrecondition desc = port 3 is on fire; \
          call the operator, which is unexpected"
     );
     let error = node.kubelet.admit([(NIC, 1)]).await.unwrap_err();
@@ -105,7 +107,8 @@ async fn the_text_of_a_failure_is_the_kubelets() {
     let error = node.kubelet.admit([(NIC, 2)]).await.unwrap_err();
     assert_eq!(
         text(error),
-        "Allocate failed due to requested number of devices unavailable for example.com/nic. \
+        "Pod was rejected: \
+         Allocate failed due to requested number of devices unavailable for example.com/nic. \
          Requested: 2, Available: 1, which is unexpected"
     );
     plugin.send(vec![]);
@@ -116,7 +119,8 @@ async fn the_text_of_a_failure_is_the_kubelets() {
     let error = node.kubelet.admit([(NIC, 1)]).await.unwrap_err();
     assert_eq!(
         text(error),
-        "Allocate failed due to no healthy devices present; cannot allocate unhealthy devices \
+        "Pod was rejected: \
+         Allocate failed due to no healthy devices present; cannot allocate unhealthy devices \
          example.com/nic, which is unexpected"
     );
     let failed = |kind: &EventKind| matches!(kind, EventKind::Rejected { .. });
@@ -200,7 +204,8 @@ async fn an_error_of_a_preference_fails_the_pod() {
     let error = node.kubelet.admit([(NIC, 1)]).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Allocate failed due to device plugin GetPreferredAllocation rpc failed with err: rpc \
+        "Pod was rejected: \
+         Allocate failed due to device plugin GetPreferredAllocation rpc failed with err: rpc \
          error: code = Internal desc = no idea, which is unexpected"
     );
 }
