@@ -6,6 +6,7 @@ mod binary;
 mod daemon;
 mod namespace;
 mod scene;
+pub mod session;
 mod stand_in;
 
 pub use self::binary::binary;
