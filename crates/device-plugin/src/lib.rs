@@ -38,6 +38,9 @@
 //!   framework watches the directory, ends what is left of the old session, and registers anew.
 //!   Its old streams end first: kubelets up to 1.36 mistake the late end of an old stream for
 //!   that of the new one.
+//! * **A kubelet since 1.37 does not connect a socket twice.** If it gets Register before it notices the
+//!   end of the old stream, it rejects this socket until it restarts. The framework then registers
+//!   from another one, `<resource>.~1.sock`.
 //! * **Allocate decides the fate of a pod.** An error fails the pod for good, and its text is
 //!   what the user sees. The kubelet sends the IDs in random order and waits without limit. The
 //!   framework checks each ID, sorts them, and bounds the call.
