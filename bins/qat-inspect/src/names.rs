@@ -65,13 +65,13 @@ impl Names {
         }
     }
 
-    /// The name of a device with its vendor's, as far as they are known.
+    /// The name of a device with its vendor's. A device that only the vendor is known of is named by its id, as `lspci` does.
     pub(crate) fn of(&self, id: PciId) -> Option<String> {
         let known = self.vendors.get(&id.vendor);
         let device = known.and_then(|vendor| vendor.devices.get(&id.device));
         match (known, device) {
             (Some(vendor), Some(device)) => Some(format!("{} {device}", vendor.name)),
-            (Some(vendor), None) => Some(vendor.name.clone()),
+            (Some(vendor), None) => Some(format!("{} Device {:04x}", vendor.name, id.device)),
             (None, _) if self.embedded => embedded(id),
             (None, _) => None,
         }
@@ -85,7 +85,7 @@ fn embedded(id: PciId) -> Option<String> {
     let device = vendor.devices().find(|device| device.id() == id.device);
     Some(match device {
         Some(device) => format!("{} {}", vendor.name(), device.name()),
-        None => vendor.name().to_owned(),
+        None => format!("{} Device {:04x}", vendor.name(), id.device),
     })
 }
 
@@ -120,8 +120,14 @@ mod tests {
             of("8086:4940").as_deref(),
             Some("Intel Corporation 4xxx Series QAT")
         );
-        assert_eq!(of("8086:0000").as_deref(), Some("Intel Corporation"));
-        assert_eq!(of("1af4:0000").as_deref(), Some("Red Hat, Inc."));
+        assert_eq!(
+            of("8086:494a").as_deref(),
+            Some("Intel Corporation Device 494a")
+        );
+        assert_eq!(
+            of("1af4:0000").as_deref(),
+            Some("Red Hat, Inc. Device 0000")
+        );
         assert!(names.vendors[&0x1af4].devices.is_empty());
     }
 

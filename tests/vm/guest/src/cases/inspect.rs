@@ -176,7 +176,8 @@ fn a_snapshot_says_what_its_machine_said(guest: &Guest) {
     let questions = [
         &["list"][..],
         &["list", "--output=json"],
-        &["groups"],
+        // Without names: the host that asks again may have a list of PCI ids.
+        &["groups", "--pci-ids=/nowhere"],
         &["pools"],
         &["check", "--no-kubelet"],
     ];
