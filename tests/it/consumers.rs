@@ -1,14 +1,14 @@
 //! From the plugin over the kubelet to whoever reads the answer: what a machine or a program ends up with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use container_device_interface::cache::Cache;
 use node_sim::consumer::kata::{KataError, Port, Runtime, cold_plug, guest_env, hot_plug};
 use node_sim::consumer::kubevirt::{Backend, HostDevice, LaunchError, given_to_qemu, launch};
 use node_sim::consumer::user_space::{dpdk_args, numbered, qatlib_functions};
 use node_sim::{CdevNodes, Change, Machine, Pod, Profile};
+use serde_json::Value;
 use tests::{DEADLINE, Daemon, Scene};
 
 const CY: &str = "qat.intel.com/cy";
@@ -257,7 +257,20 @@ async fn without_nodes_a_container_learns_the_addresses() {
     stage.end().await;
 }
 
-/// Cold plug by both runtimes, and the very parser that they use.
+/// The qualified names of the devices in the CDI files of a directory.
+fn described_in(dir: &Path) -> BTreeSet<String> {
+    let files = fs::read_dir(dir).unwrap();
+    let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let names = texts.flat_map(|text| {
+        let spec: Value = serde_saphyr::from_str(&text).unwrap();
+        let kind = spec["kind"].as_str().unwrap().to_owned();
+        let devices = spec["devices"].as_array().unwrap().clone().into_iter();
+        devices.map(move |device| format!("{kind}={}", device["name"].as_str().unwrap()))
+    });
+    names.collect()
+}
+
+/// Cold plug by both runtimes, and what any reader of CDI files finds.
 #[tokio::test]
 async fn cdi_files_are_what_kata_looks_up() {
     for (pools, described) in [
@@ -288,14 +301,11 @@ async fn cdi_files_are_what_kata_looks_up() {
         told.sort();
         assert_eq!(told, if described { names.clone() } else { Vec::new() });
 
-        let dirs = vec![stage.cdi.to_str().unwrap().to_owned()];
-        let mut cache = Cache::new(dirs, HashMap::new(), HashMap::new());
-        cache.refresh().unwrap();
-        assert!(cache.get_errors().is_empty(), "{:?}", cache.get_errors());
+        let described = described_in(&stage.cdi);
         // Every VF of the machine, and those that were given under the names that the kubelet passes on.
-        assert_eq!(cache.list_devices().len(), 64);
+        assert_eq!(described.len(), 64);
         for name in &names {
-            assert!(cache.get_device(name).is_some(), "{name}");
+            assert!(described.contains(name), "{name}");
         }
         let log = stage.end().await;
         assert!(!log.contains("CDI"), "{log}");

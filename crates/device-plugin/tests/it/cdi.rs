@@ -1,17 +1,16 @@
-//! Files for container runtimes, read by the crate that runtimes read them with.
+//! Files for container runtimes, read as runtimes read them.
 
 mod life;
 mod machine;
+mod reader;
 mod reading;
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{fs, path::Path};
 
-use container_device_interface::cache::Cache;
 use device_plugin::{
     DeviceNode, ResourceName,
     cdi::{Device, Node, Shared, Spec, SpecDir},
 };
-use oci_spec::runtime::{LinuxDevice, Spec as Container};
 
 /// The writer of the tests' own files.
 const WRITER: &str = "test-plugin";
@@ -55,31 +54,4 @@ fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// What a runtime that reads the directory knows.
-fn load(dir: &Path) -> Cache {
-    let dirs = vec![dir.to_str().unwrap().to_owned()];
-    let mut cache = Cache::new(dirs, HashMap::new(), HashMap::new());
-    cache.refresh().unwrap();
-    cache
-}
-
-/// An empty container that a runtime gives these devices to.
-fn inject(cache: &mut Cache, devices: &[&str]) -> Container {
-    let mut container = Container::default();
-    let devices = devices.iter().map(|&name| name.to_owned()).collect();
-    cache.inject_devices(Some(&mut container), devices).unwrap();
-    container
-}
-
-/// The devices that a container has, apart from those that every container has.
-fn devices(container: &Container) -> Vec<&LinuxDevice> {
-    let linux = container.linux().as_ref().unwrap();
-    linux.devices().iter().flatten().collect()
-}
-
-fn env(container: &Container) -> &[String] {
-    let process = container.process().as_ref().unwrap();
-    process.env().as_ref().unwrap()
 }

@@ -10,7 +10,7 @@ use std::{
 use device_plugin::cdi::{DirError, Spec, SpecDir};
 use tempfile::tempdir;
 
-use super::{kind, load, names, spec, spec_dir};
+use super::{kind, names, reader::Reader, spec, spec_dir};
 
 /// What would change if somebody touched the file.
 fn identity(path: &Path) -> (u64, i64, i64, Vec<u8>) {
@@ -192,7 +192,7 @@ fn what_a_crash_left_is_cleaned_and_never_read() {
         }
     };
     leave();
-    assert_eq!(load(dir.path()).list_devices(), ["a.b/c=x"]);
+    assert_eq!(Reader::new(dir.path()).names(), ["a.b/c=x"]);
     assert!(!specs.write(&spec("a.b/c", &["x"])).unwrap());
     assert_eq!(names(dir.path()), ["a.b_c.yaml"]);
     leave();

@@ -1,8 +1,10 @@
 //! What runtimes make of our files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use container_device_interface::{spec::read_spec, version::minimum_required_version};
 use device_plugin::{
     DeviceId, Mount,
     cdi::{Device, Node, Owner, Shared, Spec, qualified_name},
@@ -14,15 +16,19 @@ use proptest::{
 };
 use tempfile::tempdir;
 
-use super::{device, devices, env, inject, kind, load, node, spec, spec_dir};
+use super::{
+    device, kind, node,
+    reader::{self, Reader},
+    spec, spec_dir,
+};
 
-/// Nodes that every Linux has, by their numbers (Documentation/admin-guide/devices.txt).
-const NODES: [(&str, i64); 4] = [
-    ("/dev/null", 3),
-    ("/dev/zero", 5),
-    ("/dev/full", 7),
-    ("/dev/urandom", 9),
-];
+/// Nodes that every Linux has.
+const NODES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"];
+
+/// The numbers of some of them, with 1 as the major one (Documentation/admin-guide/devices.txt).
+const NULL: u64 = 0x103;
+const ZERO: u64 = 0x105;
+const FULL: u64 = 0x107;
 
 #[test]
 fn a_container_gets_its_devices_and_what_they_share_once() {
@@ -52,61 +58,42 @@ fn a_container_gets_its_devices_and_what_they_share_once() {
     let spec = Spec::new(kind("example.com/port"), ports, &shared).unwrap();
     spec_dir(dir.path()).write(&spec).unwrap();
 
-    let mut cache = load(dir.path());
+    let reader = Reader::new(dir.path());
     assert_eq!(
-        cache.list_devices(),
+        reader.names(),
         [
             "example.com/port=0000:6b:00.1",
             "example.com/port=b",
             "example.com/port=c"
         ]
     );
-    let asked = ["example.com/port=0000:6b:00.1", "example.com/port=b"];
-    let container = inject(&mut cache, &asked);
-    let got: Vec<_> = devices(&container)
-        .into_iter()
-        .map(|device| {
-            let path = device.path().to_str().unwrap();
-            let ids = (device.uid(), device.gid());
-            (path, device.minor(), ids, device.file_mode())
+    let container = reader.inject(&["example.com/port=0000:6b:00.1", "example.com/port=b"]);
+    let got: Vec<_> = container
+        .nodes
+        .iter()
+        .map(|node| {
+            assert_eq!(node.permissions, "rw");
+            let ids = (node.uid, node.gid);
+            (node.path.as_str(), node.number(), ids, node.file_mode)
         })
         .collect();
-    let (null, zero, full) = (3, 5, 7);
     assert_eq!(
         got,
         [
-            ("/dev/ports/all", full, (None, None), None),
-            ("/dev/ports/0", zero, (Some(107), Some(108)), Some(0o600)),
-            ("/dev/b", null, (None, None), None),
+            ("/dev/ports/all", FULL, (None, None), None),
+            ("/dev/ports/0", ZERO, (Some(107), Some(108)), Some(0o600)),
+            ("/dev/b", NULL, (None, None), None),
         ]
     );
-    let resources = container.linux().as_ref().unwrap().resources();
-    let allowed: Vec<_> = resources
-        .as_ref()
-        .unwrap()
-        .devices()
-        .iter()
-        .flatten()
-        .collect();
-    let opened = |minor| {
-        allowed.iter().any(|rule| {
-            (rule.allow(), rule.minor(), rule.access().as_deref())
-                == (true, Some(minor), Some("rw"))
-        })
+    assert_eq!(container.env["ALL"], "yes");
+    assert_eq!(container.env["LAST"], "b");
+    let mount = reader::Mount {
+        host_path: "/run".to_owned(),
+        container_path: "/run/ports".to_owned(),
+        options: ["rbind", "rprivate", "ro"].map(str::to_owned).to_vec(),
     };
-    assert!([null, zero, full].into_iter().all(opened), "{allowed:?}");
-    assert!(env(&container).contains(&"ALL=yes".to_owned()));
-    assert!(env(&container).contains(&"LAST=b".to_owned()));
-    let mounts = container.mounts().as_ref().unwrap();
-    let mount = mounts.last().unwrap();
-    assert_eq!(mount.destination().to_str(), Some("/run/ports"));
-    assert_eq!(mount.source().as_ref().unwrap().to_str(), Some("/run"));
-    assert_eq!(
-        mount.options().as_ref().unwrap(),
-        &["rbind", "rprivate", "ro"]
-    );
-    let user = container.process().as_ref().unwrap().user();
-    assert_eq!(user.additional_gids().as_deref(), Some(&[44][..]));
+    assert_eq!(container.mounts, [mount]);
+    assert_eq!(container.gids, [44].into());
 }
 
 #[test]
@@ -116,12 +103,12 @@ fn several_resources_and_an_update_are_read() {
     specs.write(&spec("a.b/c", &["x", "y"])).unwrap();
     specs.write(&spec("a.b/c.d", &["x"])).unwrap();
     assert_eq!(
-        load(dir.path()).list_devices(),
+        Reader::new(dir.path()).names(),
         ["a.b/c.d=x", "a.b/c=x", "a.b/c=y"]
     );
     specs.write(&spec("a.b/c", &["y", "z"])).unwrap();
     specs.remove(&kind("a.b/c.d")).unwrap();
-    assert_eq!(load(dir.path()).list_devices(), ["a.b/c=y", "a.b/c=z"]);
+    assert_eq!(Reader::new(dir.path()).names(), ["a.b/c=y", "a.b/c=z"]);
 }
 
 fn any_node() -> impl Strategy<Value = Node> {
@@ -133,7 +120,7 @@ fn any_node() -> impl Strategy<Value = Node> {
         option::of(0..=0o777_u32),
     )
         .prop_map(|(index, container, permissions, (uid, gid), mode)| {
-            let mut node = node(NODES[index].0, &container);
+            let mut node = node(NODES[index], &container);
             if !permissions.is_empty() {
                 node.node.permissions = permissions;
             }
@@ -200,36 +187,38 @@ proptest! {
         prop_assert!(spec_dir(dir.path()).write(&spec).unwrap());
 
         let path = dir.path().join(format!("{}_{}.yaml", resource.vendor(), resource.name()));
-        let mut read = read_spec(&path, 0).unwrap();
-        prop_assert_eq!(read.get_devices().len(), parts.len());
-        let needed = minimum_required_version(&read.cdi_spec).unwrap().to_string();
-        let text = serde_json::to_value(&read.cdi_spec).unwrap();
-        prop_assert_eq!(text["cdiVersion"].as_str(), Some(needed.as_str().max("0.5.0")));
-        prop_assert_eq!(
-            read.edits().is_some(),
-            shared != Shared::default()
-        );
+        let read = reader::Spec::read(&path);
+        prop_assert_eq!(read.devices.len(), parts.len());
+        // The lowest version that has all of it (SPEC.md of CDI, "Released versions").
+        let needed = match (shared.additional_gids.is_empty(), resource.name().contains('.')) {
+            (false, _) => "0.7.0",
+            (true, true) => "0.6.0",
+            (true, false) => "0.5.0",
+        };
+        prop_assert_eq!(read.cdi_version, needed);
+        prop_assert_eq!(read.container_edits.is_some(), shared != Shared::default());
 
-        let mut cache = load(dir.path());
+        let reader = Reader::new(dir.path());
         for (id, (node, envs, mounts)) in &parts {
             let id: DeviceId = id.parse().unwrap();
             let name = qualified_name(&resource, &id).unwrap();
-            let edits = cache.get_device(&name).unwrap().edits().container_edits;
-            prop_assert_eq!(edits.device_nodes.map(|nodes| nodes.len()), Some(1));
-            prop_assert_eq!(edits.mounts.map_or(0, |mounts| mounts.len()), mounts.len());
+            prop_assert_eq!(reader.edits(&name).device_nodes.len(), 1);
+            prop_assert_eq!(reader.edits(&name).mounts.len(), mounts.len());
 
-            let container = inject(&mut cache, &[&name]);
-            let got = devices(&container);
-            let got = got.last().unwrap();
-            prop_assert_eq!(got.path(), &node.node.container_path);
-            prop_assert_eq!((got.uid(), got.gid()), (node.owner.uid, node.owner.gid));
-            prop_assert_eq!(got.file_mode(), node.owner.mode);
-            let host = node.node.host_path.to_str().unwrap();
-            prop_assert!(NODES.contains(&(host, got.minor())));
-            let wanted: BTreeSet<String> =
-                envs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let given: BTreeSet<String> = env(&container).iter().cloned().collect();
-            prop_assert!(wanted.is_subset(&given), "{:?} in {:?}", wanted, given);
+            let container = reader.inject(&[&name]);
+            let got = container.nodes.last().unwrap();
+            prop_assert_eq!(Path::new(&got.path), &node.node.container_path);
+            prop_assert_eq!(&got.permissions, &node.node.permissions);
+            prop_assert_eq!((got.uid, got.gid), (node.owner.uid, node.owner.gid));
+            prop_assert_eq!(got.file_mode, node.owner.mode);
+            let host = got.host_path.as_ref().unwrap_or(&got.path);
+            prop_assert_eq!(Path::new(host), &node.node.host_path);
+            for (name, value) in envs {
+                prop_assert_eq!(container.env.get(name), Some(value));
+            }
+            let gids: BTreeSet<u32> = shared.additional_gids.clone();
+            prop_assert_eq!(container.gids, gids);
+            prop_assert_eq!(container.mounts.len(), shared.mounts.len() + mounts.len());
         }
     }
 }
