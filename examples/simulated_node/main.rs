@@ -78,6 +78,7 @@ fn inspect(binaries: &Binaries, node: &SimNode) -> anyhow::Result<()> {
         .arg("list")
         .arg(format!("--sysfs-root={}", node.sysfs().display()))
         .arg(format!("--dev-root={}", node.dev().display()))
+        .arg(format!("--kubelet-dir={}", node.kubelet_dir().display()))
         .output()
         .context("cannot start qat-inspect")?;
     let errors = String::from_utf8_lossy(&output.stderr);

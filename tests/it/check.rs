@@ -1,9 +1,7 @@
 //! The inspector beside a running plugin.
 
-use std::process::Command;
-
 use node_sim::{Machine, Profile, ResourceView};
-use tests::{DEADLINE, Scene, binary};
+use tests::{DEADLINE, Scene, inspector};
 
 const CY: &str = "qat.intel.com/cy";
 
@@ -18,13 +16,8 @@ async fn a_probe_leaves_alone_what_a_pod_was_just_given() {
     let pod = scene.kubelet.admit([(CY, 1)]).await.unwrap();
     // The pod has not opened its VF yet, so that nothing on the machine shows it.
     let node = &scene.node;
-    let output = Command::new(binary("qat-inspect").unwrap())
-        .args(["check", "--probe"])
-        .arg(format!("--sysfs-root={}", node.sysfs().display()))
-        .arg(format!("--dev-root={}", node.dev().display()))
-        .arg(format!("--kubelet-dir={}", node.kubelet_dir().display()))
-        .output()
-        .unwrap();
+    let mut probe = inspector(node, "check").unwrap();
+    let output = probe.arg("--probe").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let vf = node.vfs()[0];
     assert!(text.contains("0 of 64 IOMMU groups"), "{text}");

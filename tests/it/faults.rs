@@ -6,7 +6,7 @@ use std::process::Stdio;
 use node_sim::{Heartbeat, Machine, PodSpec, Profile, ResourceView};
 use serde_json::Value;
 use sysfs_pci::PciAddress;
-use tests::{DEADLINE, Daemon, Scene, binary};
+use tests::{DEADLINE, Daemon, Scene, inspector};
 use tokio::process::Command;
 use tokio::time::Instant;
 
@@ -54,16 +54,9 @@ impl Stage {
 
     /// The codes of what `qat-inspect check` finds.
     async fn findings(&self) -> Vec<String> {
-        let node = &self.scene.node;
-        let output = Command::new(binary("qat-inspect").unwrap())
-            .args(["check", "--json", "--for=qatlib"])
-            .arg(format!("--sysfs-root={}", node.sysfs().display()))
-            .arg(format!("--dev-root={}", node.dev().display()))
-            .arg(format!("--kubelet-dir={}", node.kubelet_dir().display()))
-            .stderr(Stdio::inherit())
-            .output()
-            .await
-            .unwrap();
+        let mut check = Command::from(inspector(&self.scene.node, "check").unwrap());
+        check.args(["--json", "--for=qatlib"]);
+        let output = check.stderr(Stdio::inherit()).output().await.unwrap();
         let checkup: Value = serde_json::from_slice(&output.stdout).unwrap();
         let findings = checkup["findings"].as_array().unwrap().iter();
         let codes = findings.map(|finding| finding["code"].as_str().unwrap().to_owned());

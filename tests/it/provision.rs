@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, read_link, read_to_string};
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -120,6 +121,12 @@ fn picture(sim: &SimNode) -> BTreeMap<PathBuf, String> {
             let target = read_link(&path).unwrap();
             seen.insert(path, format!("-> {}", target.display()));
         } else if kind.is_file() {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            if mode & 0o444 == 0 {
+                // A command file shows nothing, and only root could read it.
+                seen.insert(path, String::new());
+                continue;
+            }
             let bytes = fs::read(&path).unwrap();
             seen.insert(path, String::from_utf8_lossy(&bytes).into_owned());
         }

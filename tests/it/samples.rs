@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use node_sim::{Machine, Profile};
-use tests::binary;
+use tests::inspector;
 
 /// Each file, and the consumers that it is for.
 const FILES: [(&str, &str); 6] = [
@@ -28,11 +27,9 @@ fn every_sample_configuration_serves_whom_it_is_for() {
         .write(dir.path())
         .unwrap();
     for (name, consumers) in FILES {
-        let output = Command::new(binary("qat-inspect").unwrap())
-            .args(["check", "cy", "--for", consumers])
-            .arg(format!("--sysfs-root={}", node.sysfs().display()))
-            .arg(format!("--dev-root={}", node.dev().display()))
-            .arg("--config")
+        let mut check = inspector(&node, "check").unwrap();
+        let output = check
+            .args(["cy", "--for", consumers, "--config"])
             .arg(folder().join(name))
             .output()
             .unwrap();

@@ -33,11 +33,18 @@ impl Daemon {
     /// When the binary is missing, stale or cannot be started.
     pub fn start(root: &Path, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let roots = [
-            ("sysfs-root", "sys"),
-            ("dev-root", "dev"),
-            ("kubelet-dir", "kubelet/device-plugins"),
+            ("--sysfs-root", "sys"),
+            ("--dev-root", "dev"),
+            ("--kubelet-dir", "kubelet/device-plugins"),
+            ("--cdi-dir", "cdi"),
         ];
-        let roots = roots.map(|(flag, path)| format!("--{flag}={}", root.join(path).display()));
+        let roots = roots.iter().filter(|(flag, _)| {
+            let given = args.iter().any(|arg| arg.starts_with(flag));
+            !given
+        });
+        let roots: Vec<String> = roots
+            .map(|(flag, path)| format!("{flag}={}", root.join(path).display()))
+            .collect();
         let args: Vec<&str> = args
             .iter()
             .copied()

@@ -4,6 +4,7 @@
 
 mod binary;
 mod daemon;
+mod inspector;
 mod namespace;
 mod scene;
 pub mod session;
@@ -11,6 +12,7 @@ mod stand_in;
 
 pub use self::binary::binary;
 pub use self::daemon::Daemon;
+pub use self::inspector::inspector;
 pub use self::namespace::{in_a_namespace, is_in_a_namespace};
 pub use self::scene::{DEADLINE, Scene};
 pub use self::stand_in::StandIn;

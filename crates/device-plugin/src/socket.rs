@@ -204,12 +204,12 @@ async fn make_room(path: &Path) -> Result<(), SocketError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use node_sim::scratch;
     use std::os::unix::fs::symlink;
-    use tempfile::tempdir;
 
     #[tokio::test]
     async fn a_socket_comes_and_goes() {
-        let dir = tempdir().unwrap();
+        let dir = scratch().unwrap();
         let path = dir.path().join("a.sock");
         let (own, _listener) = OwnSocket::bind(&path).await.unwrap();
         assert!(own.stands());
@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stale_socket_is_replaced() {
-        let dir = tempdir().unwrap();
+        let dir = scratch().unwrap();
         let path = dir.path().join("a.sock");
         drop(StdListener::bind(&path).unwrap());
         assert!(path.exists());
@@ -231,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_live_socket_is_left_alone() {
-        let dir = tempdir().unwrap();
+        let dir = scratch().unwrap();
         let path = dir.path().join("a.sock");
         let (own, listener) = OwnSocket::bind(&path).await.unwrap();
         let error = OwnSocket::bind(&path).await.unwrap_err();
@@ -242,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_and_a_link_are_left_alone() {
-        let dir = tempdir().unwrap();
+        let dir = scratch().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "precious").unwrap();
         let link = dir.path().join("link");
@@ -256,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_socket_on_our_path_is_not_removed() {
-        let dir = tempdir().unwrap();
+        let dir = scratch().unwrap();
         let path = dir.path().join("a.sock");
         let (own, _listener) = OwnSocket::bind(&path).await.unwrap();
         fs::rename(&path, dir.path().join("moved")).unwrap();

@@ -46,7 +46,6 @@ impl SetUp {
     fn check(&self, args: &[&str]) -> String {
         let root = self.dir.path();
         let mut command = inspect("check", root, args);
-        command.arg(format!("--cdi-dir={}", root.join("cdi").display()));
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }

@@ -27,6 +27,8 @@ fn list(root: &Path, args: &[&str]) -> Command {
 /// What the kernel of a simulated machine calls its boot.
 const BOOT: &str = "00000000-0000-4000-8000-000000000000";
 
+/// Every place that the inspector reads is below `root`, but for those that `args` name: a test looks only at what it made. There is
+/// no kubelet.
 fn inspect(question: &str, root: &Path, args: &[&str]) -> Command {
     let proc = root.join("proc");
     let boot = proc.join("sys/kernel/random/boot_id");
@@ -36,18 +38,25 @@ fn inspect(question: &str, root: &Path, args: &[&str]) -> Command {
         fs::write(boot, BOOT).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_qat-inspect"));
-    command
-        .env_clear()
-        .arg(question)
-        .arg(format!("--sysfs-root={}", root.join("sys").display()))
-        .arg(format!("--dev-root={}", root.join("dev").display()))
-        .arg(format!("--state-dir={}", root.join("state").display()))
-        .arg(format!("--proc-root={}", proc.display()))
-        .arg(format!(
-            "--firmware-dir={}",
-            root.join("firmware").display()
-        ))
-        .args(args);
+    command.env_clear().arg(question);
+    for (flag, path) in [
+        ("--sysfs-root", "sys"),
+        ("--dev-root", "dev"),
+        ("--state-dir", "state"),
+        ("--proc-root", "proc"),
+        ("--firmware-dir", "firmware"),
+        ("--cdi-dir", "cdi"),
+        ("--kubelet-dir", "no-kubelet/device-plugins"),
+    ] {
+        if !args.iter().any(|arg| arg.starts_with(flag)) {
+            command.arg(format!("{flag}={}", root.join(path).display()));
+        }
+    }
+    let names_functions = ["groups", "show"].contains(&question);
+    if names_functions && !args.iter().any(|arg| arg.starts_with("--pci-ids")) {
+        command.arg("--pci-ids=/nowhere");
+    }
+    command.args(args);
     command
 }
 

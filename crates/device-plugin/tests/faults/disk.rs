@@ -36,7 +36,7 @@ impl Disk {
                 temporary: None,
             });
         }
-        let dir = tempfile::tempdir().unwrap();
+        let dir = node_sim::scratch().unwrap();
         if !succeeds(inside(dir.path()).arg("true")) {
             skipped("device-plugin faults: no user and mount namespace, so no disk is full");
             return Some(Self {

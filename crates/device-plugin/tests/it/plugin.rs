@@ -115,7 +115,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new() -> Self {
-        let dir = TempDir::new().unwrap();
+        let dir = node_sim::scratch().unwrap();
         let supervisor = Supervisor::new(KubeletDir::new(dir.path()));
         Self { dir, supervisor }
     }

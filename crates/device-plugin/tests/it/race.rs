@@ -42,7 +42,7 @@ async fn lose_socket(kubelet: &Kubelet, socket: &Path) {
 
 #[tokio::test]
 async fn a_naive_plugin_ends_at_zero_for_good() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = node_sim::scratch().unwrap();
     // A plugin that stays away is forgotten after 5 min. Here it is sooner.
     let options = race().stop_grace(Duration::from_secs(1));
     let kubelet = Kubelet::start_with(dir.path(), options).await.unwrap();

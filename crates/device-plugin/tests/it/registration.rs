@@ -7,7 +7,6 @@ use crate::{
 use device_plugin::{DevicePlugin, KubeletDir, OfferError, State, Supervisor};
 use kubelet_api::deviceplugin::v1beta1::DevicePluginOptions;
 use std::{fs, sync::Arc};
-use tempfile::TempDir;
 use tonic::Status;
 
 #[tokio::test]
@@ -66,7 +65,7 @@ async fn a_kubelet_that_comes_late_is_waited_for() {
 
 #[tokio::test]
 async fn a_directory_that_comes_late_is_waited_for() {
-    let parent = TempDir::new().unwrap();
+    let parent = node_sim::scratch().unwrap();
     let dir = parent.path().join("device-plugins");
     let mut supervisor = Supervisor::new(KubeletDir::new(&dir));
     supervisor.offer(resource(), Ports::new(&["a"])).unwrap();

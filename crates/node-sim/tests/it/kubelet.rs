@@ -35,7 +35,7 @@ impl Node {
     }
 
     async fn with(options: KubeletOptions) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        let root = node_sim::scratch().unwrap();
         let dir = root.path().join("device-plugins");
         let kubelet = Kubelet::start_with(dir, options).await.unwrap();
         Self { kubelet, root }

@@ -91,8 +91,9 @@ fn on_a_small_disk(dir: &Path) {
     assert_eq!(names(dir), ["a.b_c.yaml"]);
     assert_eq!(fs::read(&path).unwrap(), before);
 
+    // The mount alone: in a user namespace of an ordinary user some kernels refuse to change the file system.
     let remount = Command::new("mount")
-        .args(["-o", "remount,ro"])
+        .args(["-o", "remount,bind,ro"])
         .arg(dir)
         .status();
     assert!(remount.unwrap().success());

@@ -72,10 +72,14 @@ impl Tree {
             open.read(true).write(true).custom_flags(flags).open(&fresh)
         };
         let file = make().map_err(failed("make pipe", &fresh))?;
+        let mut watch = self.watch();
+        if let Some(watch) = &*watch {
+            // inotify wants to read what it watches, too.
+            watch.twice(&fresh)?;
+        }
         files::set_mode(&fresh, Attribute::write_only().mode)?;
         fs::rename(&fresh, &path).map_err(failed("make pipe", &path))?;
-        if let Some(watch) = &mut *self.watch() {
-            watch.twice(&path)?;
+        if let Some(watch) = &mut *watch {
             watch.pipes.0.insert(
                 name.to_owned(),
                 Pipe {

@@ -1,9 +1,9 @@
 //! Files that others write to, as a reactor finds and leaves them.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read, Seek},
-    os::unix::fs::MetadataExt,
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind, Read, Seek},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
 };
 
@@ -39,7 +39,7 @@ impl Found {
 impl Tree {
     /// Reads an attribute; nothing if it is gone.
     pub(in super::super) fn find(&self, path: &Path) -> Option<Found> {
-        let mut file = File::open(self.sys(path)).ok()?;
+        let mut file = open(&self.sys(path)).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
         Some(Found { file, bytes })
@@ -90,4 +90,18 @@ impl Tree {
         files::remove(&taken)?;
         Ok(bytes)
     }
+}
+
+/// Opens a file for reading, whatever its mode. An ordinary user who owns a file of mode 0200 has to change that for a moment.
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path).or_else(|error| {
+        if error.kind() != ErrorKind::PermissionDenied {
+            return Err(error);
+        }
+        let before = path.metadata()?.permissions();
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        let file = File::open(path);
+        fs::set_permissions(path, before)?;
+        file
+    })
 }

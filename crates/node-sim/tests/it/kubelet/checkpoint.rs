@@ -78,7 +78,7 @@ async fn a_new_kubelet_takes_over_pods_and_resources_of_the_old_one() {
 
 #[tokio::test]
 async fn a_checkpoint_from_before_1_20_is_understood() {
-    let root = tempfile::tempdir().unwrap();
+    let root = node_sim::scratch().unwrap();
     let left = Checkpoint {
         entries: vec![CheckpointEntry::new("old-pod", NIC, ["a", "b"])],
         registered: BTreeMap::from([(NIC.to_owned(), vec!["a".to_owned(), "b".to_owned()])]),

@@ -162,7 +162,7 @@ async fn hangs_up_on_demand() {
 
 #[tokio::test]
 async fn a_start_wipes_sockets_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = node_sim::scratch().unwrap();
     let dir = dir.path().join("kubelet/device-plugins");
     fs::create_dir_all(dir.join("sub")).unwrap();
     fs::write(dir.join("kubelet_internal_checkpoint"), "{}").unwrap();
