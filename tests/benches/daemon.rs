@@ -1,6 +1,6 @@
 //! What the kubelet sees of the real daemon, in time and memory.
 //!
-//! `cargo build --release --bins && cargo bench -p tests --bench daemon`. With `--test` each part runs
+//! `cargo build --release -p qat-plugin && cargo bench -p tests --bench daemon`. With `--test` each part runs
 //! once, to see that it works.
 #![expect(clippy::print_stdout, reason = "that is its result")]
 

@@ -1,6 +1,6 @@
 //! What the real daemon costs while nothing happens, and what a day of changes leaves behind.
 //!
-//! `cargo build --release --bins && cargo bench -p tests --bench idle`. It takes some nine minutes. With `--test` each part
+//! `cargo build --release -p qat-plugin && cargo bench -p tests --bench idle`. It takes some nine minutes. With `--test` each part
 //! runs for a moment, to see that it works.
 #![expect(clippy::print_stdout, reason = "that is its result")]
 
