@@ -78,21 +78,6 @@ expect() {
     passed "$text" "$since"
 }
 
-# always TEXT SECONDS WANTED COMMAND...: COMMAND prints WANTED all the time.
-always() {
-    local text=$1 seconds=$2 wanted=$3 found since=$EPOCHREALTIME end=$((SECONDS + $2))
-    shift 3
-    while ((SECONDS < end)); do
-        found=$("$@" 2>&1) || true
-        if [[ $found != "$wanted" ]]; then
-            failed "$text" "$wanted, for $seconds s" "$found"
-            return
-        fi
-        sleep 0.5
-    done
-    passed "$text" "$since"
-}
-
 # --- the cluster ------------------------------------------------------------------------------------------------------------------------------
 
 # begin PROFILE: a new cluster on a machine with such hardware. However the story ends, nothing of it is left.
@@ -173,11 +158,9 @@ allocatable() { of_node allocatable "$1"; }
 capacity() { of_node capacity "$1"; }
 
 restart_kubelet() { # [VERSION]
-    inside bash -c '. "$1/lib.sh"; stop kubelet' - "$KIT"
+    inside "$KIT/stop" kubelet
     inside env KUBELET_VERSION="${1:-${KUBELET_VERSION:-$KUBERNETES}}" "$KIT/start" kubelet
 }
-
-stop_component() { inside bash -c '. "$1/lib.sh"; stop "$2"' - "$KIT" "$1"; }
 
 kubelet_version() { k get node $NODE -o 'jsonpath={.status.nodeInfo.kubeletVersion}'; }
 
@@ -242,8 +225,6 @@ phase() { k get pod "$1" -o 'jsonpath={.status.phase}'; }
 running() { # SELECTOR: how many run
     k get pods -l "$1" -o json | jq '[.items[] | select(.status.phase == "Running" and (.status.containerStatuses | all(.ready)))] | length'
 }
-
-failed_pods() { k get pods -l "$1" -o json | jq '[.items[] | select(.status.phase == "Failed")] | length'; }
 
 restarts() { k get pod "$1" -o 'jsonpath={.status.containerStatuses[0].restartCount}'; }
 
