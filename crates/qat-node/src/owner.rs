@@ -1,21 +1,23 @@
 //! The owner of the state.
 
+mod pools;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use device_plugin::Supervisor;
 use device_plugin::pods::Pods;
-use device_plugin::{DeviceSet, ResourceName, Supervisor};
-use passthrough::clash;
 use qat_policy::PoolName;
 use qat_policy::health::PfHealth;
 use sysfs_pci::PciAddress;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{Span, debug, error, info, instrument, warn};
+use tracing::{Span, debug, info, instrument, warn};
 
+use self::pools::OpenPool;
 use crate::binding::{Keeper, Report};
 use crate::hints::{Expect, Scope};
 use crate::journal::{Fact, Journal, Weight, facts};
@@ -30,7 +32,7 @@ use crate::selected::remarks;
 use crate::text::chain;
 use crate::{
     CallEvent, Calm, CdiFiles, Given, Known, Ledger, Look, Looker, Metrics, NodeSettings,
-    NodeState, PoolBackend, Pulse, Recheck, Roots, Terms, Wishes, judge, resource_name,
+    NodeState, Pulse, Recheck, Roots, Terms, Wishes, judge,
 };
 
 /// How long open streams and calls may take to end after a stop.
@@ -85,14 +87,6 @@ pub(crate) struct Owner {
     keeper: Option<Keeper>,
     /// Keeps the channel of reports open where there is no keeper.
     _reports: mpsc::UnboundedSender<Report>,
-}
-
-/// A pool that is offered.
-struct OpenPool {
-    /// Where its devices are published.
-    devices: watch::Sender<Arc<DeviceSet>>,
-    /// Where it is said on what terms they are given.
-    terms: watch::Sender<Terms>,
 }
 
 impl Owner {
@@ -427,83 +421,6 @@ impl Owner {
         if self.blind.as_ref() != Some(&why) {
             warn!("{why}; what was advertised stays until it can be read again");
             self.blind = Some(why);
-        }
-    }
-
-    async fn update_pools(&mut self, state: &NodeState) {
-        // Lists first: to end a pool may take a while.
-        for (pool, open) in &self.pools {
-            if let (Some(open), true) = (open, state.pools.contains_key(pool)) {
-                let devices = state.device_set(pool, self.config.of(pool).topology);
-                open.devices.send_if_modified(|listed| {
-                    let differ = **listed != devices;
-                    if differ {
-                        *listed = Arc::new(devices);
-                    }
-                    differ
-                });
-            }
-        }
-        let gone: Vec<PoolName> = self
-            .pools
-            .keys()
-            .filter(|pool| !state.pools.contains_key(*pool))
-            .cloned()
-            .collect();
-        for pool in gone {
-            self.pools.remove(&pool);
-            // A pool without a valid name was never offered.
-            if let Ok(resource) = resource_name(&pool) {
-                self.supervisor.withdraw(&resource).await;
-            }
-        }
-        for pool in state.pools.keys() {
-            if !self.pools.contains_key(pool) {
-                let devices = Arc::new(state.device_set(pool, self.config.of(pool).topology));
-                let open = self.open_pool(pool, devices);
-                self.pools.insert(pool.clone(), open);
-            }
-        }
-    }
-
-    /// The resource of a pool, if no pool that is open leads to the same variables.
-    fn resource(&self, pool: &PoolName) -> Result<ResourceName, String> {
-        let resource = resource_name(pool).map_err(|error| chain(&error))?;
-        let others = self.pools.iter().filter(|(_, open)| open.is_some());
-        for other in others.filter_map(|(other, _)| resource_name(other).ok()) {
-            if let Some(variable) = clash(&resource, &other) {
-                return Err(format!(
-                    "`{other}` sets the variable `{variable}` already; give one of them another name"
-                ));
-            }
-        }
-        Ok(resource)
-    }
-
-    /// Offers a new pool. Says why if that cannot be, and the others go on.
-    fn open_pool(&mut self, pool: &PoolName, devices: Arc<DeviceSet>) -> Option<OpenPool> {
-        let (devices, list) = watch::channel(devices);
-        let (terms, current) = watch::channel(self.terms(pool));
-        let offered = self.resource(pool).and_then(|resource| {
-            let backend = PoolBackend {
-                resource: resource.clone(),
-                pool: pool.clone(),
-                terms: current,
-                described: self.cdi.described(),
-                given: Arc::clone(&self.given),
-                state: self.publish.subscribe(),
-                devices: list,
-                calls: self.calls.clone(),
-            };
-            let offered = self.supervisor.offer(resource, Arc::new(backend));
-            offered.map_err(|error| chain(&error))
-        });
-        match offered {
-            Ok(()) => Some(OpenPool { devices, terms }),
-            Err(why) => {
-                error!("pool {pool} cannot be offered: {why}");
-                None
-            }
         }
     }
 }

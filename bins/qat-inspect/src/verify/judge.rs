@@ -134,7 +134,8 @@ fn resources(state: &Memory, observed: &Observed) -> Vec<Check> {
     };
     let mut waits_for_pods = false;
     let mut checks = Vec::new();
-    for (pool, vfs) in &state.pools {
+    // The last VF has left an empty pool, and the plugin stops serving it.
+    for (pool, vfs) in state.pools.iter().filter(|(_, vfs)| !vfs.is_empty()) {
         let resource = resource_text(pool);
         let count = allocatable.get(&resource).map_or(0, BTreeSet::len);
         let (outcome, text) = advertised(vfs, count, observed, &mut waits_for_pods);
