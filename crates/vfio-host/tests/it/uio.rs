@@ -63,8 +63,7 @@ fn another_driver_or_none_is_refused() {
     let text = ask(&tree).unwrap_err().to_string();
     assert_eq!(
         text,
-        "PCI function 0000:17:00.1 is bound to `vfio-pci`; bind it to `igb_uio` on the node and create \
-         the pod again"
+        "PCI function 0000:17:00.1 is bound to `vfio-pci`; bind it to `igb_uio` on the node"
     );
 }
 
