@@ -5,6 +5,11 @@ set -euo pipefail
 
 KIT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPO=$(cd "$KIT/../.." && pwd)
+# --help prints the comment at the start of a script.
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^[^#]/ { /^# shellcheck/d; s/^# \{0,1\}//p }' "$0"
+    exit
+fi
 # shellcheck source=tests/kubernetes/versions
 . "$KIT/versions"
 KUBERNETES=${KUBELETS%% *}
@@ -21,7 +26,7 @@ NODE_PROGRAMS=(
 )
 
 # Programs are built once and kept here, whatever the checkout.
-CACHE=${QAT_KUBERNETES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/qat-plugin-kubernetes}
+CACHE=${QAT_KUBERNETES_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/qat-plugin-kubernetes}
 BIN=$CACHE/bin
 # A cluster has a name, so that several can be up at once. All that it writes is in its folder.
 CLUSTER=${QAT_CLUSTER:-default}
@@ -48,10 +53,10 @@ need_root() {
 
 need_go() {
     local version
-    version=$(go env GOVERSION 2> /dev/null) || version=none
+    version=$(go env GOVERSION 2> /dev/null) || version=
     version=${version#go}
-    if [[ $(printf '%s\n' $GO_VERSION "$version" | sort -V | head -n 1) != "$GO_VERSION" ]]; then
-        die "Go $GO_VERSION or newer is needed to build Kubernetes (found: $version): install it from https://go.dev/dl, or with Go 1.21 or newer set GOTOOLCHAIN=auto"
+    if [[ -z $version || $(printf '%s\n' $GO_VERSION "$version" | sort -V | head -n 1) != "$GO_VERSION" ]]; then
+        die "Go $GO_VERSION or newer is needed to build Kubernetes (found: ${version:-none}): install it from https://go.dev/dl, or with Go 1.21 or newer set GOTOOLCHAIN=auto"
     fi
 }
 
