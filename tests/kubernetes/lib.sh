@@ -32,7 +32,8 @@ BIN=$CACHE/bin
 CLUSTER=${QAT_CLUSTER:-default}
 DIR=$CACHE/clusters/$CLUSTER
 ETC=$DIR/etc LOG=$DIR/log STATE=$DIR/state MANIFESTS=$DIR/manifests IMAGES=$CACHE/images MACHINE=$DIR/machine
-CGROUP=qat-kubernetes-$CLUSTER
+# Two caches may each have a cluster of that name.
+CGROUP=qat-kubernetes-$CLUSTER-$(cksum <<< "$CACHE" | cut -d' ' -f1)
 # These are inside the cluster's namespaces, so every cluster has the same ones.
 RUN=/run/qat-kubernetes SOCK=$RUN/containerd.sock NODE=localhost BRIDGE=qat0 NODE_IP=10.88.0.1
 export PATH=$BIN:$PATH
@@ -80,11 +81,44 @@ alive() { # NAME
 
 pid_of() { cut -d' ' -f1 "$RUN/$1.pid"; }
 
-# keep_watch: has the cluster ended when this script has, however that happens; unless $DIR/keep is there then.
-keep_watch() {
-    mkdir -p "$DIR"
+# claim: creates the cluster's folder. When this script ends, however that happens, `keeper` ends the cluster, unless $DIR/keep exists.
+claim() {
+    mkdir -p "$(dirname "$DIR")"
+    mkdir "$DIR" 2> /dev/null || die "the cluster \`$CLUSTER\` exists already: end it with tests/kubernetes/down, or choose another name with QAT_CLUSTER=NAME"
     echo $$ > "$DIR/owner"
     setsid "$KIT/keeper" $$ > /dev/null 2>&1 < /dev/null 9>&- &
+    # Everything that the script starts from here on has this, and `keeper` can find it.
+    export QAT_KUBERNETES_OWNER=$$-$(start_time $$)
+    trap 'exit 130' INT
+}
+
+# save_logs FOLDER: copies the logs of the cluster's components, which end with the cluster.
+save_logs() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    cp "$LOG"/*.log "$1" 2> /dev/null || true
+    timeout 20 cp -rL "$DIR/fs/log/pods" "$1/pods" 2> /dev/null || true
+}
+
+# with_images COMMAND...: while no other script builds the images.
+with_images() { flock "$CACHE/images.lock" "$@"; }
+
+# images NAME...: copies built images to the cluster.
+images() {
+    local archives=("${@/%/.tar}")
+    mkdir -p "$DIR/images"
+    with_images cp "${archives[@]/#/$REPO/target/image/}" "$DIR/images"
+}
+
+# clients: writes kubectl and helm to $DIR/bin. They run on the host, with its files, and reach the API server in the cluster's network.
+clients() {
+    local program
+    mkdir -p "$DIR/bin"
+    for program in kubectl helm; do
+        printf '#!/bin/sh\nexec nsenter --target %s --net -- env KUBECONFIG=%q HELM_CACHE_HOME=%q %q "$@"\n' \
+            "$(cut -d' ' -f1 "$DIR/ns.pid")" "$ETC/admin.kubeconfig" "$STATE/helm" "$BIN/$program" > "$DIR/bin/$program"
+    done
+    chmod +x "$DIR"/bin/*
 }
 
 # The functions below work inside the namespaces (`ns COMMAND`).

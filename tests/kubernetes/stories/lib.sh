@@ -82,13 +82,13 @@ expect() {
 
 # begin PROFILE: a new cluster on a machine with such hardware. However the story ends, nothing of it is left.
 begin() {
-    keep_watch
+    claim
     trap finish EXIT
     "$KIT/machine" "$1"
-    mkdir -p "$DIR/images"
-    cp "$REPO"/target/image/qat-plugin.tar "$REPO"/target/image/qat-simulated.tar "$DIR/images"
+    images qat-plugin qat-simulated
     "$KIT/ns" up
     inside "$KIT/start"
+    clients
     # User pods meet the strictest rules of Pod Security; the plugin mounts host paths, so its namespace can have no rules.
     k label namespace default pod-security.kubernetes.io/enforce=restricted > /dev/null
     k create namespace $NAMESPACE > /dev/null
@@ -101,12 +101,8 @@ finish() {
     trap - EXIT
     if ((code != 0)) && [[ -d $LOG ]]; then
         kept=$CACHE/failed/$(basename "$0")
-        rm -rf "$kept"
-        mkdir -p "$kept"
-        cp "$LOG"/*.log "$kept" 2> /dev/null || true
-        timeout 20 cp -rL "$DIR/fs/log/pods" "$kept/pods" 2> /dev/null || true
+        save_logs "$kept"
         {
-            timeout 20 "$BIN/kubectl" version > /dev/null 2>&1 || true
             k --request-timeout=10s get pods,nodes,daemonsets,events --all-namespaces -o wide
             k --request-timeout=10s describe node $NODE
             k --request-timeout=10s get pods --all-namespaces -o yaml
@@ -122,7 +118,8 @@ finish() {
         cat "$DIR/known" >> "$KNOWN_FAULTS_SEEN"
     fi
     if [[ -n ${KEEP:-} && $code != 0 ]]; then
-        printf '            the cluster is left up: QAT_CLUSTER=%s tests/kubernetes/down\n' "$CLUSTER"
+        printf '            the cluster is left up:\n                export QAT_CLUSTER=%s PATH=%q:$PATH\n                kubectl get pods --all-namespaces\n                tests/kubernetes/down\n' \
+            "$CLUSTER" "$DIR/bin"
         touch "$DIR/keep"
     else
         "$KIT/down"
