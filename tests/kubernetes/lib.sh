@@ -83,12 +83,16 @@ pid_of() { cut -d' ' -f1 "$RUN/$1.pid"; }
 
 # claim: creates the cluster's folder. When this script ends, however that happens, `keeper` ends the cluster, unless $DIR/keep exists.
 claim() {
-    mkdir -p "$(dirname "$DIR")"
-    mkdir "$DIR" 2> /dev/null || die "the cluster \`$CLUSTER\` exists already: end it with tests/kubernetes/down, or choose another name with QAT_CLUSTER=NAME"
-    echo $$ > "$DIR/owner"
-    setsid "$KIT/keeper" $$ > /dev/null 2>&1 < /dev/null 9>&- &
-    # Everything that the script starts from here on has this, and `keeper` can find it.
-    export QAT_KUBERNETES_OWNER=$$-$(start_time $$)
+    local owner
+    owner=$$-$(start_time $$)
+    setsid "$KIT/keeper" $$ "$owner" > /dev/null 2>&1 < /dev/null 9>&- &
+    # `keeper` finds by this what the script starts from here on.
+    export QAT_KUBERNETES_OWNER=$owner
+    # The folder appears with its owner in it. A rename onto a folder that is not empty fails.
+    mkdir -p "$DIR.$owner"
+    echo "$owner" > "$DIR.$owner/owner"
+    mv -T "$DIR.$owner" "$DIR" 2> /dev/null ||
+        die "the cluster \`$CLUSTER\` exists already: end it with tests/kubernetes/down, or choose another name with QAT_CLUSTER=NAME"
     trap 'exit 130' INT
 }
 
