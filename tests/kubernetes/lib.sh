@@ -31,6 +31,8 @@ BIN=$CACHE/bin
 # A cluster has a name, so that several can be up at once. All that it writes is in its folder.
 CLUSTER=${QAT_CLUSTER:-default}
 DIR=$CACHE/clusters/$CLUSTER
+# What a person sets for further commands on this cluster.
+THIS=${QAT_KUBERNETES_CACHE:+$(printf 'QAT_KUBERNETES_CACHE=%q ' "$CACHE")}${QAT_CLUSTER:+QAT_CLUSTER=$CLUSTER }
 ETC=$DIR/etc LOG=$DIR/log STATE=$DIR/state MANIFESTS=$DIR/manifests IMAGES=$CACHE/images MACHINE=$DIR/machine
 # Two caches may each have a cluster of that name.
 CGROUP=qat-kubernetes-$CLUSTER-$(cksum <<< "$CACHE" | cut -d' ' -f1)
@@ -92,7 +94,7 @@ claim() {
     mkdir -p "$DIR.$owner"
     echo "$owner" > "$DIR.$owner/owner"
     mv -T "$DIR.$owner" "$DIR" 2> /dev/null ||
-        die "the cluster \`$CLUSTER\` exists already: end it with tests/kubernetes/down, or choose another name with QAT_CLUSTER=NAME"
+        die "the cluster \`$CLUSTER\` exists already: end it with \`${THIS}tests/kubernetes/down\`, or choose another name with QAT_CLUSTER=NAME"
     trap 'exit 130' INT
 }
 

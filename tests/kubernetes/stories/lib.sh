@@ -118,8 +118,8 @@ finish() {
         cat "$DIR/known" >> "$KNOWN_FAULTS_SEEN"
     fi
     if [[ -n ${KEEP:-} && $code != 0 ]]; then
-        printf '            the cluster is left up:\n                export QAT_CLUSTER=%s PATH=%q:$PATH\n                kubectl get pods --all-namespaces\n                tests/kubernetes/down\n' \
-            "$CLUSTER" "$DIR/bin"
+        printf '            the cluster is left up:\n                export %sPATH=%q:$PATH\n                kubectl get pods --all-namespaces\n                tests/kubernetes/down\n' \
+            "$THIS" "$DIR/bin"
         touch "$DIR/keep"
     else
         "$KIT/down"
