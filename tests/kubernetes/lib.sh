@@ -48,6 +48,7 @@ die() {
 }
 
 [[ $CACHE == /* ]] || die "QAT_KUBERNETES_CACHE must be an absolute path, not \`$CACHE\`"
+[[ ! $CACHE =~ ^/(dev|etc|proc|run|sys)/ ]] || die "QAT_KUBERNETES_CACHE must not be below /dev, /etc, /proc, /run or /sys: the cluster has its own"
 [[ $CLUSTER =~ ^[a-z0-9-]{1,40}$ ]] || die "QAT_CLUSTER must be 1 to 40 of a-z, 0-9 and -, not \`$CLUSTER\`"
 
 need_root() {
@@ -161,9 +162,9 @@ wait_for() { # NAME SECONDS COMMAND...: until COMMAND succeeds, while the proces
     until "$@" > /dev/null 2>&1; do
         if ! alive "$name"; then
             tail -n 5 "$LOG/$name.log" >&2
-            die "$name ended while waiting for: $*; its log is $LOG/$name.log"
+            die "$name ended while waiting for: $*; see $name.log"
         fi
-        ((SECONDS < end)) || die "not within $limit s: $*; the log is $LOG/$name.log"
+        ((SECONDS < end)) || die "no success within $limit s: $*; see $name.log"
         sleep 0.1
     done
 }
