@@ -49,6 +49,7 @@ die() {
 
 [[ $CACHE == /* ]] || die "QAT_KUBERNETES_CACHE must be an absolute path, not \`$CACHE\`"
 [[ ! $CACHE =~ ^/(dev|etc|proc|run|sys)/ ]] || die "QAT_KUBERNETES_CACHE must not be below /dev, /etc, /proc, /run or /sys: the cluster has its own"
+[[ " $KUBELETS " == *" ${KUBELET_VERSION:-$KUBERNETES} "* ]] || die "unknown KUBELET_VERSION \`$KUBELET_VERSION\`: expected one of $KUBELETS"
 [[ $CLUSTER =~ ^[a-z0-9-]{1,40}$ ]] || die "QAT_CLUSTER must be 1 to 40 of a-z, 0-9 and -, not \`$CLUSTER\`"
 
 need_root() {
