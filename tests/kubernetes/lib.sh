@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # what is set here is used by the scripts that source it
-# Sourced by every script of this folder: where things are, and the functions that they share.
+# Sourced by every script in this folder: paths, versions and shared functions.
 set -euo pipefail
 
 KIT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,7 +14,7 @@ fi
 . "$KIT/versions"
 KUBERNETES=${KUBELETS%% *}
 FLOOR=${KUBELETS##* }
-# What the modules of a node ask for.
+# The version that modules/node requires.
 GO_VERSION=1.26.8
 KUBERNETES_PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet)
 NODE_PROGRAMS=(
@@ -25,18 +25,18 @@ NODE_PROGRAMS=(
     helm.sh/helm/v4/cmd/helm
 )
 
-# Programs are built once and kept here, whatever the checkout.
+# Programs are built once; all checkouts share them.
 CACHE=${QAT_KUBERNETES_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/qat-plugin-kubernetes}
 BIN=$CACHE/bin
-# A cluster has a name, so that several can be up at once. All that it writes is in its folder.
+# The name allows several clusters at once. A cluster writes only to its own folder.
 CLUSTER=${QAT_CLUSTER:-default}
 DIR=$CACHE/clusters/$CLUSTER
-# What a person sets for further commands on this cluster.
+# The environment for further commands on this cluster, for messages.
 THIS=${QAT_KUBERNETES_CACHE:+$(printf 'QAT_KUBERNETES_CACHE=%q ' "$CACHE")}${QAT_CLUSTER:+QAT_CLUSTER=$CLUSTER }
 ETC=$DIR/etc LOG=$DIR/log STATE=$DIR/state MANIFESTS=$DIR/manifests IMAGES=$CACHE/images MACHINE=$DIR/machine
 # Two caches may each have a cluster of that name.
 CGROUP=qat-kubernetes-$CLUSTER-$(cksum <<< "$CACHE" | cut -d' ' -f1)
-# These are inside the cluster's namespaces, so every cluster has the same ones.
+# Inside the namespaces, so all clusters use the same values.
 RUN=/run/qat-kubernetes SOCK=$RUN/containerd.sock NODE=localhost BRIDGE=qat0 NODE_IP=10.88.0.1
 export PATH=$BIN:$PATH
 
@@ -53,7 +53,7 @@ die() {
 [[ $CLUSTER =~ ^[a-z0-9-]{1,40}$ ]] || die "QAT_CLUSTER must be 1 to 40 of a-z, 0-9 and -, not \`$CLUSTER\`"
 
 need_root() {
-    ((EUID == 0)) || die "this needs root, for namespaces, device nodes and a container runtime: sudo $0"
+    ((EUID == 0)) || die "root is required to create namespaces and device nodes; run: sudo env PATH=\"\$PATH\" $0"
 }
 
 need_go() {
@@ -73,7 +73,7 @@ need_tools() { # TOOL:PACKAGE...
     ((${#missing[@]} == 0)) || die "missing programs; on Debian: apt-get install ${missing[*]}"
 }
 
-# A pid file holds "PID START", so that a reused number is never taken for ours.
+# A pid file contains "PID START-TIME", since the kernel reuses PIDs.
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2> /dev/null | cut -d' ' -f20; }
 
 alive() { # NAME
@@ -90,7 +90,7 @@ claim() {
     local owner
     owner=$$-$(start_time $$)
     setsid "$KIT/keeper" $$ "$owner" > /dev/null 2>&1 < /dev/null 9>&- &
-    # `keeper` finds by this what the script starts from here on.
+    # Marks all processes that the script starts from here on; `keeper` kills them.
     export QAT_KUBERNETES_OWNER=$owner
     # The folder appears with its owner in it. A rename onto a folder that is not empty fails.
     mkdir -p "$DIR.$owner"
@@ -108,7 +108,7 @@ save_logs() {
     timeout 20 cp -rL "$DIR/fs/log/pods" "$1/pods" 2> /dev/null || true
 }
 
-# with_images COMMAND...: while no other script builds the images.
+# with_images COMMAND...: runs COMMAND while no other script builds the images.
 with_images() { flock "$CACHE/images.lock" "$@"; }
 
 # images NAME...: copies built images to the cluster.
@@ -129,13 +129,13 @@ clients() {
     chmod +x "$DIR"/bin/*
 }
 
-# The functions below work inside the namespaces (`ns COMMAND`).
+# The functions below are for scripts inside the namespaces (`ns COMMAND`).
 
 ctr() { timeout 60 "$BIN/ctr" --address $SOCK --namespace k8s.io "$@"; }
 
 k() { "$BIN/kubectl" --kubeconfig "$ETC/admin.kubeconfig" --cache-dir "$STATE/kubectl-cache" "$@"; }
 
-start() { # NAME COMMAND...: in the background; its output goes to $LOG/NAME.log
+start() { # NAME COMMAND...: starts COMMAND in the background and logs to $LOG/NAME.log
     local name=$1 pid
     shift
     ! alive "$name" || return 0
@@ -144,7 +144,7 @@ start() { # NAME COMMAND...: in the background; its output goes to $LOG/NAME.log
     echo "$pid $(start_time $pid)" > "$RUN/$name.pid"
 }
 
-stop() { # NAME [SIGNAL]: waits for its end; KILL after 15 s
+stop() { # NAME [SIGNAL]: stops NAME and waits until it exits; SIGKILL after 15 s
     local pid end=$((SECONDS + 15))
     if alive "$1"; then
         pid=$(pid_of "$1")
@@ -157,7 +157,7 @@ stop() { # NAME [SIGNAL]: waits for its end; KILL after 15 s
     rm -f "$RUN/$1.pid"
 }
 
-wait_for() { # NAME SECONDS COMMAND...: until COMMAND succeeds, while the process NAME lives
+wait_for() { # NAME SECONDS COMMAND...: waits until COMMAND succeeds; fails if the process NAME exits
     local name=$1 limit=$2 end=$((SECONDS + $2))
     shift 2
     until "$@" > /dev/null 2>&1; do

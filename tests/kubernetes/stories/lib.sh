@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# Sourced by every story, after ../lib.sh: how a story brings its cluster up, reports its steps, and asks the cluster.
+# Sourced by every story, after ../lib.sh: functions to create a cluster, report steps and query the cluster.
 
 CHART=$REPO/deploy/helm/qat-plugin
 NAMESPACE=qat-system
 CY=qat.intel.com/cy DC=qat.intel.com/dc
 DEVICE_PLUGINS=$DIR/fs/lib/kubelet/device-plugins
-# How long a step may take, in seconds. A step that needs more sets LIMIT for itself.
+# Timeout of a step in seconds. A step that needs more sets its own LIMIT.
 : "${LIMIT:=60}"
 
 inside() { "$KIT/ns" "$@"; }
 
-# Programs that need the API server alone, with the files of the outside.
+# Runs a program on the host, with its files, in the cluster's network.
 in_net() { nsenter --target "$(cut -d' ' -f1 "$DIR/ns.pid")" --net -- "$@"; }
 k() { in_net "$BIN/kubectl" --kubeconfig "$ETC/admin.kubeconfig" --cache-dir "$STATE/kubectl-cache" "$@"; }
 helm() { KUBECONFIG=$ETC/admin.kubeconfig HELM_CACHE_HOME=$STATE/helm in_net "$BIN/helm" --namespace $NAMESPACE "$@"; }
@@ -44,7 +44,7 @@ failed() { # TEXT EXPECTED FOUND
 
 is_known() { grep -q "^$1 " "$KIT/known-faults"; }
 
-# known FAULT STEP...: a step that fails until FAULT is cured. While known-faults lists it, the step must fail.
+# known FAULT STEP...: a step that must fail while known-faults lists FAULT, and pass otherwise.
 known() {
     local FAULT=$1
     shift
@@ -80,7 +80,7 @@ expect() {
 
 # --- the cluster ------------------------------------------------------------------------------------------------------------------------------
 
-# begin PROFILE: a new cluster on a machine with such hardware. However the story ends, nothing of it is left.
+# begin PROFILE: creates a cluster with this hardware. It is removed however the story ends.
 begin() {
     claim
     trap finish EXIT
@@ -89,7 +89,7 @@ begin() {
     "$KIT/ns" up
     inside "$KIT/start"
     clients
-    # User pods meet the strictest rules of Pod Security; the plugin mounts host paths, so its namespace can have no rules.
+    # User pods run at the restricted level; the plugin mounts host paths, so its namespace must be privileged.
     k label namespace default pod-security.kubernetes.io/enforce=restricted > /dev/null
     k create namespace $NAMESPACE > /dev/null
     k label namespace $NAMESPACE pod-security.kubernetes.io/enforce=privileged > /dev/null
@@ -111,7 +111,7 @@ finish() {
         printf '            logs:     %s\n' "$kept"
     fi
     if [[ -s $DIR/unexpected ]]; then
-        sed 's/^/    FAILED  a fault of known-faults is cured: /' "$DIR/unexpected"
+        sed 's/^/    FAILED  a fault in known-faults no longer fails: /' "$DIR/unexpected"
         code=1
     fi
     if [[ -n ${KNOWN_FAULTS_SEEN:-} && -s $DIR/known ]]; then
@@ -134,7 +134,7 @@ install_plugin() { # HELM-ARGUMENTS...
         helm install qat "$CHART" --set image.repository=localhost/qat-plugin --wait --timeout 2m "$@"
 }
 
-# The plugin's process, on the host of the namespaces.
+# The PID of the plugin in the cluster's PID namespace.
 plugin_pid() { inside pgrep -o -f '^/usr/local/bin/qat-plugin'; }
 
 plugin_log() { k logs --namespace $NAMESPACE daemonset/qat --container qat-plugin "$@"; }
@@ -143,7 +143,7 @@ plugin_ready() { k get daemonset qat --namespace $NAMESPACE -o 'jsonpath={.statu
 
 qat_inspect() { k exec --namespace $NAMESPACE daemonset/qat --container qat-plugin -- qat-inspect "$@"; }
 
-# Whether `qat-inspect check` names a VF. Its exit code is 1 when it finds something.
+# Prints `named` if `qat-inspect check` reports a VF.
 inspected() { { qat_inspect check 2> /dev/null || true; } | grep -q "$1" && echo named; }
 
 # --- the node ---------------------------------------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ limits() { # RESOURCE=COUNT...
     for pair in "$@"; do printf '%s: "%s", ' "${pair%=*}" "${pair#*=}"; done
 }
 
-# To stand in a pod's spec.
+# For pod specs.
 RESTRICTED='securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}'
 CONTAINER='image: localhost/busybox:1, imagePullPolicy: Never, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}'
 
@@ -281,7 +281,7 @@ check_pod() {
     echo ok
 }
 
-# Every VF that a pod has, twice if it was given twice: empty when none was.
+# Prints every VF that is allocated to two pods.
 given_twice() {
     jq -r --argjson uids "$(k get pods --all-namespaces -o json | jq '[.items[] | select(.status.phase != "Failed" and .status.phase != "Succeeded") | .metadata.uid]')" '
         [.Data.PodDeviceEntries[] | select(.PodUID as $u | $uids | index($u))
